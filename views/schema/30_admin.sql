@@ -1,0 +1,117 @@
+-- Who may see what, what has been refreshed, and where a KPI's slices are.
+
+-- Numbers in place of ids: distinct counts over integers are several times faster than over text.
+CREATE SCHEMA IF NOT EXISTS kpi_fact;
+CREATE SCHEMA IF NOT EXISTS kpi_hits;
+CREATE SCHEMA IF NOT EXISTS kpi_slice;
+
+CREATE TABLE IF NOT EXISTS kpi_fact.contact (
+    contact_no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_no integer NOT NULL, contact text COLLATE "C" NOT NULL, UNIQUE (tenant_no, contact)
+);
+CREATE TABLE IF NOT EXISTS kpi_fact.conversation (
+    conversation_no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_no integer NOT NULL, conversation text COLLATE "C" NOT NULL, UNIQUE (tenant_no, conversation)
+);
+CREATE TABLE IF NOT EXISTS kpi_fact.staff (
+    user_no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_no integer NOT NULL, "user" text COLLATE "C" NOT NULL,
+    guest boolean NOT NULL DEFAULT false, department text COLLATE "C",      -- as the last refresh applied them
+    UNIQUE (tenant_no, "user")
+);
+CREATE TABLE IF NOT EXISTS kpi_fact.inbox (
+    tenant_no integer NOT NULL, id text COLLATE "C" NOT NULL, department text COLLATE "C", PRIMARY KEY (tenant_no, id)
+);
+
+-- The tenants as the last refresh applied them: numbers and buckets are of that zone and rule.
+CREATE TABLE IF NOT EXISTS kpi_fact.tenant (
+    tenant_no integer PRIMARY KEY,
+    zone text NOT NULL, odd boolean NOT NULL, business_type text NOT NULL,
+    session_rule text NOT NULL, session_length interval NOT NULL
+);
+
+-- What the definitions say, written by `init`.
+CREATE TABLE IF NOT EXISTS kpi_admin.kpi (
+    kpi_id text PRIMARY KEY, position integer NOT NULL, family text NOT NULL,
+    title text NOT NULL, description text NOT NULL, title_nl text NOT NULL, description_nl text NOT NULL,
+    unit text NOT NULL, counting text NOT NULL, source text NOT NULL, fold text NOT NULL, grain text NOT NULL,
+    entity text, distribution boolean NOT NULL, dims text[] NOT NULL,
+    -- numerator = sum(numerators[i] * parts[i]) / per, denominator likewise; a KPI of its own is its only part
+    parts text[] NOT NULL, numerators numeric[] NOT NULL, denominators numeric[] NOT NULL, per numeric NOT NULL,
+    reads text[] NOT NULL,            -- facts (fact:event type where there is one) whose change makes its slices dirty
+    definition text NOT NULL,
+    stale boolean NOT NULL DEFAULT true         -- new or changed: the next refresh builds all its slices
+);
+-- How a dimension is had from a slice's row `s`: an expression, and the join it needs if it is the parent of another.
+CREATE TABLE IF NOT EXISTS kpi_admin.dim (
+    dim text PRIMARY KEY, expression text NOT NULL, join_sql text NOT NULL DEFAULT '', parent_of text, entity text
+);
+CREATE TABLE IF NOT EXISTS kpi_admin.slice (
+    kpi_id text NOT NULL, first date NOT NULL, last date NOT NULL,      -- local days [first, last)
+    relation text NOT NULL,
+    newest_event timestamptz, refreshed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (kpi_id, first)
+);
+-- Slices that nothing points to any more; dropped a while later, when no query can be reading them.
+CREATE TABLE IF NOT EXISTS kpi_admin.retired_slice (
+    relation text PRIMARY KEY, retired_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS kpi_admin.state (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    load_no integer NOT NULL DEFAULT 0,         -- the last load that the facts hold
+    generation bigint NOT NULL DEFAULT 0,
+    refreshed_at timestamptz,
+    full_due boolean NOT NULL DEFAULT false     -- a fact's definition changed
+);
+CREATE TABLE IF NOT EXISTS kpi_admin.fact (fact text PRIMARY KEY, definition text NOT NULL);
+INSERT INTO kpi_admin.state DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS kpi_admin.login (
+    login name NOT NULL, tenant_id text NOT NULL, PRIMARY KEY (login, tenant_id)
+);
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'kpi_reader') THEN
+        CREATE ROLE kpi_reader NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'kpi_server') THEN
+        CREATE ROLE kpi_server LOGIN IN ROLE kpi_reader;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL;  -- roles are the whole cluster's: another database's `init` may have made them just now
+END
+$$;
+
+-- Owner of the product's objects, or superuser: sees all, by session_user so that no SET ROLE or setting helps.
+CREATE OR REPLACE FUNCTION kpi_admin.is_owner() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT rolsuper OR oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'kpi_admin')
+    FROM pg_roles WHERE rolname = session_user
+$$;
+
+CREATE OR REPLACE FUNCTION kpi_admin.is_trusted() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT session_user = 'kpi_server' OR kpi_admin.is_owner()
+$$;
+
+-- The ids of the tenants that this session may see; null for all.
+CREATE OR REPLACE FUNCTION kpi_admin.visible_tenants() RETURNS text[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF session_user = 'kpi_server' THEN
+        RETURN ARRAY(SELECT jsonb_array_elements_text(coalesce(nullif(current_setting('kpi.tenants', true), ''), '[]')::jsonb));
+    ELSIF kpi_admin.is_owner() THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(SELECT tenant_id FROM kpi_admin.login WHERE login = session_user);
+END
+$$;
+
+-- The same as numbers, for the views.
+CREATE OR REPLACE FUNCTION kpi_admin.visible_tenant_numbers() RETURNS integer[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT coalesce(array_agg(tenant_no), '{}') FROM kpi_data.tenant_number,
+        LATERAL (SELECT kpi_admin.visible_tenants() AS ids) AS v
+    WHERE v.ids IS NULL OR tenant = ANY (v.ids)
+$$;
