@@ -1,0 +1,132 @@
+"""`chatkpi init`: schema, facts, hits, catalogue, public views and rights, in one transaction."""
+
+import re
+
+import psycopg
+from datasource.store.slices import replace_views
+from psycopg.rows import TupleRow
+
+from datasource.catalog import DIMS, Catalog, Fact, in_order
+from datasource.compile import Compiled, catalog_rows, compile_kpis, dim_lookup, hits_view, quote
+from datasource.compile.comments import comments
+from datasource.store.locks import REFRESH_LOCK
+
+Connection = psycopg.Connection[TupleRow]
+
+KPI_COLUMNS = (
+    "kpi_id, position, family, title, description, title_nl, description_nl, unit, counting, source, fold, "
+    "grain, entity, distribution, dims, parts, numerators, denominators, per, reads, definition"
+)
+GRANTS = """
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_admin, kpi FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA kpi_admin, kpi_data, kpi_fact, kpi_hits, kpi_slice FROM PUBLIC, kpi_reader, kpi_server;
+GRANT USAGE ON SCHEMA kpi TO kpi_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA kpi TO kpi_reader;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kpi TO kpi_reader;
+-- A view's functions run with its reader's rights; without USAGE on the schema nobody can call them by name.
+GRANT EXECUTE ON FUNCTION kpi_admin.visible_tenant_numbers(), kpi_admin.month_values(text) TO kpi_reader;
+"""
+
+
+def init(connection: Connection, catalog: Catalog) -> None:
+    """Creates or migrates everything that `views/` defines; safe to repeat.
+
+    New and changed KPIs get their rows with the next refresh; what stood before goes on
+    answering until then. Raises DefinitionError for definitions that cannot be used.
+    """
+    compiled = compile_kpis(catalog)
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [REFRESH_LOCK])
+        connection.execute(
+            "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning"
+        )
+        for path in catalog.schema:
+            connection.execute(path.read_bytes())
+        connection.execute("SELECT kpi_admin.add_zone('UTC')")
+        _facts(connection, catalog)
+        _catalog(connection, compiled)
+        for view in [hits_view(c) for c in compiled.values() if c.query is not None]:
+            connection.execute(view.encode())
+        replace_views(connection, compiled, compiled.values())
+        for comment in comments(catalog, compiled):
+            connection.execute(comment.encode())
+        connection.execute(GRANTS)
+
+
+def _facts(connection: Connection, catalog: Catalog) -> None:
+    """Creates the fact tables, anew where their definition changed."""
+    known = dict(connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall())
+    connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
+    connection.execute("DROP VIEW IF EXISTS " + ", ".join(f"kpi_hits.{quote(n)}" for n in _old_hits(connection)) + " CASCADE"
+                       if _old_hits(connection) else "SELECT")  # fmt: skip
+    for fact in in_order(catalog.facts):
+        if known.get(fact.name) == fact.select:
+            continue
+        connection.execute(f"DROP TABLE IF EXISTS kpi_fact.{quote(fact.name)} CASCADE")
+        connection.execute("DROP TABLE IF EXISTS touched")
+        connection.execute(
+            "CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP"
+        )
+        connection.execute(
+            f"CREATE TABLE kpi_fact.{quote(fact.name)} AS {fact.select} WITH NO DATA".encode()
+        )
+        for index in fact.indexes:
+            connection.execute(_index(fact, index).encode())
+        connection.execute(
+            "INSERT INTO kpi_admin.fact VALUES (%s, %s) ON CONFLICT (fact) DO UPDATE SET definition = excluded.definition",
+            [fact.name, fact.select],
+        )
+        connection.execute("UPDATE kpi_admin.state SET load_no = 0, full_due = true")
+    connection.execute("DROP TABLE IF EXISTS touched")
+    connection.execute("RESET search_path")
+
+
+def _old_hits(connection: Connection) -> list[str]:
+    return [
+        r[0]
+        for r in connection.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = 'kpi_hits'"
+        ).fetchall()
+    ]
+
+
+def _index(fact: Fact, index: str) -> str:
+    columns, _, where = index.partition(" where ")
+    name = quote(re.sub(r"\W+", "_", f"{fact.name}_{columns}"))
+    return f"CREATE INDEX {name} ON kpi_fact.{quote(fact.name)} ({columns})" + (
+        f" WHERE {where}" if where else ""
+    )
+
+
+def _catalog(connection: Connection, compiled: dict[str, Compiled]) -> None:
+    """Writes kpi_admin.dim and kpi_admin.kpi; KPIs whose definition changed become stale."""
+    connection.execute("DELETE FROM kpi_admin.dim")
+    for dim, known in DIMS.items():
+        expression, join = dim_lookup(dim)
+        expression = "r.tenant" if dim == "tenant" else expression
+        connection.execute(
+            "INSERT INTO kpi_admin.dim VALUES (%s, %s, %s, %s, %s)",
+            [dim, expression, join, known.parent_of, known.entity],
+        )
+    gone = connection.execute(
+        "DELETE FROM kpi_admin.kpi WHERE kpi_id <> ALL (%s) RETURNING kpi_id", [list(compiled)]
+    ).fetchall()
+    for (kpi_id,) in gone:
+        connection.execute(f"DROP VIEW IF EXISTS kpi.{quote(kpi_id)}")
+        connection.execute(
+            "WITH gone AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s RETURNING relation) "
+            "INSERT INTO kpi_admin.retired_slice SELECT relation FROM gone",
+            [kpi_id],
+        )
+    columns = KPI_COLUMNS.split(", ")
+    updates = ", ".join(f"{c} = excluded.{c}" for c in columns[1:])
+    changed = " OR ".join(
+        f"old.{c} IS DISTINCT FROM excluded.{c}"
+        for c in ("counting", "fold", "grain", "dims", "definition")
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO kpi_admin.kpi AS old ({KPI_COLUMNS}) VALUES ({', '.join(['%s'] * len(columns))}) "
+            f"ON CONFLICT (kpi_id) DO UPDATE SET {updates}, stale = old.stale OR {changed}",
+            catalog_rows(compiled),
+        )

@@ -1,0 +1,98 @@
+"""The materialized views: a KPI's rows in slices of local months or years.
+
+A slice is never changed. A refresh builds the slices that are out of date under new names and
+points kpi_admin.slice at them in the same transaction; queries find names there, so they see
+all of a refresh or nothing of it, and never wait. What nothing points to is dropped later.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from datasource.compile import Compiled, public_view, quote, slice_select
+
+Connection = psycopg.Connection[TupleRow]
+
+ALL_TIME = (date(2000, 1, 1), date(2101, 2, 1))
+KEEP_RETIRED = "2 minutes"  # longer than any statement may run
+
+
+def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], generation: int) -> int:
+    """Builds a KPI's slices that hold any of the given local months; returns how many."""
+    kpi_id = compiled.kpi.kpi_id
+    standing = connection.execute(
+        "SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]
+    ).fetchall()
+    spans = sorted({_span(compiled, month, standing) for month in months})
+    for first, last in spans:
+        connection.execute(
+            "WITH old AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s AND first >= %s AND last <= %s RETURNING relation) "
+            "INSERT INTO kpi_admin.retired_slice SELECT relation FROM old",
+            [kpi_id, first, last],
+        )
+        _build(connection, compiled, first, last, generation)
+    return len(spans)
+
+
+def _span(compiled: Compiled, month: date, standing: list[TupleRow]) -> tuple[date, date]:
+    """The slice that a month belongs to: one that stands, else a year that is closed, else the month."""
+    if compiled.fold in ("value", "level"):
+        return ALL_TIME
+    for first, last in standing:
+        if first <= month < last:
+            return first, last
+    year = date(month.year, 1, 1), date(month.year + 1, 1, 1)
+    if month.year < date.today().year - 1 and not any(first.year == month.year for first, _ in standing):
+        return year
+    return month, date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def _build(connection: Connection, compiled: Compiled, first: date, last: date, generation: int) -> None:
+    kpi_id = compiled.kpi.kpi_id
+    relation = f"{kpi_id}_{first:%Y_%m}_{generation}"
+    name = f"kpi_slice.{quote(relation)}"
+    select = slice_select(compiled, first, last)
+    connection.execute(f"CREATE MATERIALIZED VIEW {name} AS {select}".encode())
+    found = connection.execute(f"SELECT count(*), max(newest) FROM {name}".encode()).fetchone()
+    if not found or not found[0]:
+        connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
+        return
+    connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
+    connection.execute(
+        "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, newest_event) VALUES (%s, %s, %s, %s, %s)",
+        [kpi_id, first, last, relation, found[1]],
+    )
+
+
+def replace_views(connection: Connection, every: dict[str, Compiled], which: Iterable[Compiled]) -> None:
+    """Points the public views of some KPIs at the slices that stand now."""
+    rows = connection.execute("SELECT kpi_id, relation, first, last FROM kpi_admin.slice ORDER BY first").fetchall()
+    slices: dict[str, list[tuple[str, date, date]]] = {}
+    for kpi_id, relation, first, last in rows:
+        slices.setdefault(kpi_id, []).append((relation, first, last))
+    for compiled in which:
+        statement = public_view(compiled, every, slices)
+        try:
+            with connection.transaction():
+                connection.execute(statement.encode())
+        except psycopg.errors.InvalidTableDefinition:  # its columns changed with its definition
+            connection.execute(f"DROP VIEW kpi.{quote(compiled.kpi.kpi_id)}")
+            connection.execute(statement.encode())
+
+
+def drop_retired(connection: Connection) -> None:
+    """Drops slices that nothing has pointed to for a while, one by one and without waiting for readers."""
+    rows = connection.execute(
+        "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval",
+        [KEEP_RETIRED],
+    ).fetchall()
+    for (relation,) in rows:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '200ms'")
+                connection.execute(f"DROP MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(relation)}".encode())
+                connection.execute("DELETE FROM kpi_admin.retired_slice WHERE relation = %s", [relation])
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
+            continue  # somebody reads it, or a public view could not be moved on yet: next time
