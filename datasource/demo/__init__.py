@@ -1,0 +1,83 @@
+"""Demo data: made-up organizations with two years of chats, the same for the same arguments.
+
+The records follow the input contract. Nothing in them comes from a real organization.
+"""
+
+import gzip
+import json
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from .story import DAY, MINUTE, Story
+from .world import TENANTS, cast
+
+__all__ = ["lines", "records", "tenants", "write"]
+
+
+def tenants() -> list[str]:
+    """Ids of the demo's organizations, the largest first."""
+    return [tenant.id for tenant in TENANTS]
+
+
+def _told(events: int, seed: int, days: int, until: datetime | None) -> Iterator[str]:
+    if min(events, days) < 1:
+        raise ValueError("events and days have to be at least 1")
+    until = until or datetime.now(UTC).replace(second=0, microsecond=0)
+    if until.tzinfo is None:
+        raise ValueError("until needs a time zone")
+    end = int(until.timestamp() * 1000)
+    out: list[tuple[int, str]] = []
+    stories = []
+    left = events
+    for tenant in reversed(TENANTS):  # the largest takes what rounding leaves
+        last = until.astimezone(ZoneInfo(tenant.zone)).date()
+        dates = [last - timedelta(days=n) for n in range(days - 1, -1, -1)]
+        first = 0 if tenant.starts is None else max(0, days - tenant.starts)
+        stop = max(first + 1, days - tenant.silent)
+        quota = left if tenant is TENANTS[0] else int(events * tenant.share)
+        left -= quota
+        months = list(dict.fromkeys(f"{day:%Y-%m}" for day in dates[first:]))
+        people = cast(tenant, months, quota / (stop - first) * 30)
+        yield from (json.dumps(record, separators=(",", ":")) for record in people.records)
+        story = Story(tenant, people, seed, end, quota, dates[first:stop], out)
+        stories.append((story, first, dates[:stop]))
+    for n in range(days):
+        for story, first, dates in stories:
+            if first <= n < len(dates):
+                story.day(n - first, dates[n])
+        out.sort()
+        # Every zone has told its days up to ten o'clock UTC of the last date.
+        cut = bisect_left(out, ((end // DAY - days + 1 + n) * DAY + 600 * MINUTE, ""))
+        yield from [line for _, line in out[:cut]]
+        del out[:cut]
+    yield from [line for _, line in out]
+
+
+def lines(events: int = 1_000_000, seed: int = 1, days: int = 730,
+          until: datetime | None = None) -> Iterator[bytes]:
+    """The records as NDJSON lines (UTF-8, each with its line break): entities, then events.
+
+    `events` is the number of different events; about two in a thousand come twice. They happen
+    on the `days` local dates up to `until` (aware; default: now, cut to the minute), none later,
+    ordered by time but for a few late ones; their times are written in UTC. The same arguments
+    give the same bytes. At the first line: ValueError for a number below 1 or an `until` without
+    a zone.
+    """
+    return (line.encode() + b"\n" for line in _told(events, seed, days, until))
+
+
+def records(events: int = 1_000_000, seed: int = 1, days: int = 730,
+            until: datetime | None = None) -> Iterator[dict[str, object]]:
+    """The same records as dicts; arguments as for `lines`."""
+    read = json.JSONDecoder().raw_decode
+    return (read(line)[0] for line in _told(events, seed, days, until))
+
+
+def write(path: str | Path, events: int = 1_000_000, seed: int = 1, days: int = 730,
+          until: datetime | None = None) -> int:
+    """Write `lines` to a file, packed when its name ends in .gz; answers how many there were."""
+    with gzip.open(path, "wb", 1) if str(path).endswith(".gz") else open(path, "wb") as file:
+        return sum(1 for line in lines(events, seed, days, until) if file.write(line))
