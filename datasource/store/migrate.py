@@ -1,6 +1,7 @@
 """`chatkpi init`: schema, facts, hits, catalogue, public views and rights, in one transaction."""
 
 import re
+from uuid import uuid4
 
 import psycopg
 from datasource.store.slices import replace_views
@@ -45,8 +46,9 @@ def init(connection: Connection, catalog: Catalog) -> None:
         connection.execute("SELECT kpi_admin.add_zone('UTC')")
         _facts(connection, catalog)
         _catalog(connection, compiled)
-        for view in [hits_view(c) for c in compiled.values() if c.query is not None]:
-            connection.execute(view.encode())
+        for plain in compiled.values():
+            if plain.query is not None:
+                _hits(connection, plain)
         replace_views(connection, compiled, compiled.values())
         for comment in comments(catalog, compiled):
             connection.execute(comment.encode())
@@ -57,12 +59,13 @@ def _facts(connection: Connection, catalog: Catalog) -> None:
     """Creates the fact tables, anew where their definition changed."""
     known = dict(connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall())
     connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
-    connection.execute("DROP VIEW IF EXISTS " + ", ".join(f"kpi_hits.{quote(n)}" for n in _old_hits(connection)) + " CASCADE"
-                       if _old_hits(connection) else "SELECT")  # fmt: skip
     for fact in in_order(catalog.facts):
         if known.get(fact.name) == fact.select:
             continue
-        connection.execute(f"DROP TABLE IF EXISTS kpi_fact.{quote(fact.name)} CASCADE")
+        if fact.name in known:
+            for index in fact.indexes:
+                connection.execute(f"DROP INDEX IF EXISTS kpi_fact.{quote(_index_name(fact, index))}".encode())
+            retire(connection, "TABLE", "kpi_fact", fact.name)
         connection.execute("DROP TABLE IF EXISTS touched")
         connection.execute(
             "CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP"
@@ -81,19 +84,30 @@ def _facts(connection: Connection, catalog: Catalog) -> None:
     connection.execute("RESET search_path")
 
 
-def _old_hits(connection: Connection) -> list[str]:
-    return [
-        r[0]
-        for r in connection.execute(
-            "SELECT viewname FROM pg_views WHERE schemaname = 'kpi_hits'"
-        ).fetchall()
-    ]
+def retire(connection: Connection, what: str, schema: str, name: str) -> None:
+    """Moves a relation out of the way: slices made from it stand, and need it, until the next refresh."""
+    aside = quote(f"{name}_{uuid4().hex[:12]}")
+    connection.execute(f"ALTER {what} {schema}.{quote(name)} RENAME TO {aside}".encode())
+    connection.execute(f"ALTER {what} {schema}.{aside} SET SCHEMA kpi_retired".encode())
+
+
+def _hits(connection: Connection, compiled: Compiled) -> None:
+    statement = hits_view(compiled).encode()
+    try:
+        with connection.transaction():
+            connection.execute(statement)
+    except psycopg.errors.InvalidTableDefinition:  # its columns changed with its definition
+        retire(connection, "VIEW", "kpi_hits", compiled.kpi.kpi_id)
+        connection.execute(statement)
+
+
+def _index_name(fact: Fact, index: str) -> str:
+    return re.sub(r"\W+", "_", f"{fact.name}_{index.partition(' where ')[0]}")
 
 
 def _index(fact: Fact, index: str) -> str:
     columns, _, where = index.partition(" where ")
-    name = quote(re.sub(r"\W+", "_", f"{fact.name}_{columns}"))
-    return f"CREATE INDEX {name} ON kpi_fact.{quote(fact.name)} ({columns})" + (
+    return f"CREATE INDEX {quote(_index_name(fact, index))} ON kpi_fact.{quote(fact.name)} ({columns})" + (
         f" WHERE {where}" if where else ""
     )
 

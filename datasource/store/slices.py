@@ -83,16 +83,28 @@ def replace_views(connection: Connection, every: dict[str, Compiled], which: Ite
 
 
 def drop_retired(connection: Connection) -> None:
-    """Drops slices that nothing has pointed to for a while, one by one and without waiting for readers."""
+    """Drops what nothing has pointed to for a while, one by one and without waiting for readers."""
     rows = connection.execute(
         "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval",
         [KEEP_RETIRED],
     ).fetchall()
     for (relation,) in rows:
-        try:
-            with connection.transaction():
-                connection.execute("SET LOCAL lock_timeout = '200ms'")
-                connection.execute(f"DROP MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(relation)}".encode())
-                connection.execute("DELETE FROM kpi_admin.retired_slice WHERE relation = %s", [relation])
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
-            continue  # somebody reads it, or a public view could not be moved on yet: next time
+        if _drop(connection, f"MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(relation)}"):
+            connection.execute("DELETE FROM kpi_admin.retired_slice WHERE relation = %s", [relation])
+    aside = connection.execute(
+        "SELECT relkind::text, relname FROM pg_class WHERE relnamespace = 'kpi_retired'::regnamespace AND relkind IN ('r', 'v') "
+        "ORDER BY relkind DESC"  # views before the tables they read
+    ).fetchall()
+    for kind, name in aside:
+        _drop(connection, f"{'VIEW' if kind == 'v' else 'TABLE'} kpi_retired.{quote(name)}")
+
+
+def _drop(connection: Connection, what: str) -> bool:
+    """False when somebody reads it, or something still stands on it: next time."""
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '200ms'")
+            connection.execute(f"DROP {what}".encode())
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
+        return False
+    return True

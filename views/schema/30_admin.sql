@@ -4,6 +4,7 @@
 CREATE SCHEMA IF NOT EXISTS kpi_fact;
 CREATE SCHEMA IF NOT EXISTS kpi_hits;
 CREATE SCHEMA IF NOT EXISTS kpi_slice;
+CREATE SCHEMA IF NOT EXISTS kpi_retired;     -- definitions of before, for as long as slices of before stand on them
 
 CREATE TABLE IF NOT EXISTS kpi_fact.contact (
     contact_no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
