@@ -41,6 +41,7 @@ def init(connection: Connection, catalog: Catalog) -> None:
         connection.execute(
             "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning"
         )
+        _forget_functions(connection)
         for path in catalog.schema:
             connection.execute(path.read_bytes())
         connection.execute("SELECT kpi_admin.add_zone('UTC')")
@@ -53,6 +54,20 @@ def init(connection: Connection, catalog: Catalog) -> None:
         for comment in comments(catalog, compiled):
             connection.execute(comment.encode())
         connection.execute(GRANTS)
+
+
+def _forget_functions(connection: Connection) -> None:
+    """Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name."""
+    functions = connection.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc "
+        "WHERE pronamespace = to_regnamespace('kpi_admin') AND prokind = 'f'"
+    ).fetchall()
+    for (function,) in functions:
+        try:
+            with connection.transaction():
+                connection.execute(f"DROP FUNCTION {function}".encode())
+        except psycopg.errors.DependentObjectsStillExist:  # views and aggregates call it
+            continue
 
 
 def _facts(connection: Connection, catalog: Catalog) -> None:

@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS kpi_admin.zone_period (
     ends timestamptz NOT NULL,
     utc_offset interval NOT NULL,
     odd boolean NOT NULL,             -- starts within a local hour, so that hour has two buckets
+    skips_a_day boolean NOT NULL,     -- the clock went past a whole date
     PRIMARY KEY (zone, starts)
 );
 
@@ -54,7 +55,8 @@ BEGIN
     END LOOP;
     INSERT INTO kpi_admin.zone_period
     SELECT zone_name, starts, ends, starts AT TIME ZONE zone_name - starts AT TIME ZONE 'UTC',
-        starts AT TIME ZONE zone_name <> date_trunc('hour', starts AT TIME ZONE zone_name)
+        starts AT TIME ZONE zone_name <> date_trunc('hour', starts AT TIME ZONE zone_name),
+        (starts AT TIME ZONE zone_name)::date - ((starts - interval '1 second') AT TIME ZONE zone_name)::date > 1
     FROM (
         SELECT starts, lead(starts, 1, 'infinity') OVER (ORDER BY starts) AS ends
         FROM unnest(timestamptz '1999-12-25 00:00Z' || changes) AS starts
@@ -63,15 +65,15 @@ BEGIN
 END
 $$;
 
--- The first instant whose local date is `local_day` (or, where a zone skipped that date, a later one).
+-- The first instant whose local date is `local_day` (or, where a zone skipped that date, a later one). PostgreSQL takes
+-- the second of two midnights. One expression, so that it is inlined.
 CREATE OR REPLACE FUNCTION kpi_admin.day_start(zone_name text, local_day date) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
-    SELECT min(greatest(p.starts, (local_day::timestamp - p.utc_offset) AT TIME ZONE 'UTC'))
-    FROM kpi_admin.zone_period AS p
-    WHERE p.zone = zone_name
-        AND greatest(p.starts, (local_day::timestamp - p.utc_offset) AT TIME ZONE 'UTC') < p.ends
-        AND p.starts < (local_day + 3)::timestamp AT TIME ZONE 'UTC'
-        AND p.ends > (local_day - 3)::timestamp AT TIME ZONE 'UTC'
+    SELECT local_day::timestamp AT TIME ZONE zone_name - CASE
+        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '1 hour') AT TIME ZONE zone_name)::date >= local_day THEN interval '1 hour'
+        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '30 minutes') AT TIME ZONE zone_name)::date >= local_day THEN interval '30 minutes'
+        ELSE interval '0'
+    END
 $$;
 
 -- The local hour that holds `instant`, as [starts, ends): from a full hour of the local clock or a clock change to the next.

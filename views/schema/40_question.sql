@@ -176,15 +176,6 @@ BEGIN
 END
 $$;
 
--- The first instant of a date in a viewer's zone, which need not be a tenant's.
-CREATE OR REPLACE FUNCTION kpi_admin.midnight(zone text, local_day date) RETURNS timestamptz
-LANGUAGE sql STABLE AS $$
-    SELECT min(m) FROM (
-        SELECT local_day::timestamp AT TIME ZONE zone - earlier AS m
-        FROM unnest('{2h,1h,30m,0}'::interval[]) AS earlier
-    ) AS moments WHERE (m AT TIME ZONE zone)::date >= local_day
-$$;
-
 -- One tenant's range (rules.md, Time 2) for a grain (hour, day, month); null days where now leaves nothing of it.
 CREATE OR REPLACE FUNCTION kpi_admin.widened(
     grain text, asked_from timestamptz, asked_to timestamptz, zone text, viewer_zone text,
@@ -200,8 +191,8 @@ BEGIN
     IF viewer_zone IS NOT NULL THEN
         first_day := (asked_from AT TIME ZONE viewer_zone)::date;
         last_day := ((asked_to + interval '1 ms') AT TIME ZONE viewer_zone)::date;
-        IF kpi_admin.midnight(viewer_zone, first_day) = asked_from
-            AND kpi_admin.midnight(viewer_zone, last_day) IN (asked_to, asked_to + interval '1 ms')
+        IF kpi_admin.day_start(viewer_zone, first_day) = asked_from
+            AND kpi_admin.day_start(viewer_zone, last_day) IN (asked_to, asked_to + interval '1 ms')
         THEN
             of_dates := true;
             starts := kpi_admin.day_start(zone, first_day);
@@ -285,19 +276,14 @@ BEGIN
     RETURN QUERY
     SELECT row_number() OVER (ORDER BY d.local_day), d.local_day,
         CASE
-            WHEN cardinality(ranges) > 1 AND viewer_zone IS NOT NULL THEN kpi_admin.midnight(viewer_zone, d.local_day::date)
+            WHEN cardinality(ranges) > 1 AND viewer_zone IS NOT NULL THEN kpi_admin.day_start(viewer_zone, d.local_day::date)
             WHEN zone IS NULL THEN d.local_day AT TIME ZONE 'UTC'
             ELSE kpi_admin.day_start(zone, d.local_day::date)
         END
     FROM (
         SELECT DISTINCT date_trunc(bucket, day) AS local_day
         FROM unnest(ranges) AS r,
-            LATERAL (
-                SELECT EXISTS (
-                    SELECT FROM kpi_admin.zone_period AS p JOIN kpi_admin.zone_period AS q ON q.zone = p.zone AND q.starts = p.ends
-                    WHERE p.zone = r.zone AND q.utc_offset - p.utc_offset >= interval '20 hours'
-                ) AS ever
-            ) AS skipped,
+            LATERAL (SELECT EXISTS (SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = r.zone AND p.skips_a_day) AS ever) AS skipped,
             generate_series(r.first_day::timestamp, (r.last_day - 1)::timestamp, interval '1 day') AS day
         -- A date that a zone skipped whole (Apia, 30 December 2011) has no bucket.
         WHERE NOT skipped.ever OR kpi_admin.day_start(r.zone, day::date) < kpi_admin.day_start(r.zone, day::date + 1)

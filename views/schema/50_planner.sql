@@ -82,9 +82,9 @@ LANGUAGE sql STABLE AS $$
         kpi_admin.widened(grain, asked_from, asked_to, t.zone, viewer_zone) AS w
 $$;
 
--- The text that reads a KPI's parts from the slices that overlap local days [first, last), as rows `s`.
+-- The text that reads a KPI's parts from the slices that overlap local days [from_day, to_day), as rows `s`.
 -- Every name in it comes from kpi_admin.slice and kpi_admin.kpi, through %I; no value of a question does.
-CREATE OR REPLACE FUNCTION kpi_admin.slices(k kpi_admin.kpi, columns text[], first date, last date) RETURNS text
+CREATE OR REPLACE FUNCTION kpi_admin.slices(k kpi_admin.kpi, columns text[], from_day date, to_day date) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(
         string_agg(
@@ -100,7 +100,7 @@ LANGUAGE sql STABLE AS $$
             (SELECT string_agg(format(', NULL::text AS %I', c), '') FROM unnest(columns) AS c))
     )
     FROM unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator)
-    JOIN kpi_admin.slice AS s ON s.kpi_id = p.part AND s.first < last AND s.last > first
+    JOIN kpi_admin.slice AS s ON s.kpi_id = p.part AND s.first < to_day AND s.last > from_day
 $$;
 
 -- Folded rows before zero-filling: the KPI's two sums by bucket key (null for a total) and dimensions.

@@ -267,3 +267,9 @@ CREATE FUNCTION kpi_http.dims() RETURNS TABLE (dim text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.dim FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
 $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
+GRANT USAGE ON SCHEMA kpi_http TO kpi_server;
+GRANT EXECUTE ON FUNCTION kpi_http.enter, kpi_http.seconds_to_wait, kpi_http.used_range, kpi_http.answer, kpi_http.totals,
+    kpi_http.distribution, kpi_http.last_days, kpi_http.year_changes, kpi_http.dim_values, kpi_http.state, kpi_http.catalog,
+    kpi_http.dims TO kpi_server;
