@@ -1,0 +1,104 @@
+"""Adding a KPI is one file and its translation; everything else follows from it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from datasource.catalog import Catalog, DefinitionError, views_folder
+from datasource.compile import compile_kpis
+from tests.agreement import ask_sql, installed
+from tests.conftest import Databases
+
+import pytest
+
+KPI = """\
+-- title: Late clicks
+-- description: Clicks of contacts, made up to show that a KPI is one file.
+-- unit: none
+-- counting: distinct contacts
+-- source: click
+-- dims: experience, folder, device
+SELECT experience, device
+FROM event
+WHERE kind = 'click'
+"""
+RECORDS = [
+    {"type": "experience", "tenant": "t", "id": "x", "folder": "f"},
+    *(
+        {"type": "click", "tenant": "t", "id": f"e{n}", "at": "2026-03-02T10:00:00Z", "contact": f"c{n % 2}", "experience": "x"}
+        for n in range(3)
+    ),
+]
+QUESTION = {"kpi": "late_clicks", "from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z", "shape": "total", "by": ["folder"]}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    views = tmp_path / "views"
+    shutil.copytree(views_folder(), views)
+    (views / "kpi" / "experience" / "late_clicks.sql").write_text(KPI, "utf-8")
+    (views / "kpi" / "experience" / "late_clicks.nl.txt").write_text("title: Late kliks\ndescription: Kliks.\n", "utf-8")
+    return Catalog.read(views)
+
+
+def test_a_new_file_is_everywhere_in_sql(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
+    _, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
+    assert ask_sql(connection, QUESTION) == [{"dims": {"folder": "f"}, "value": 2}]
+    row = connection.execute("SELECT title, title_nl, dims FROM kpi.catalog WHERE kpi_id = 'late_clicks'").fetchone()
+    assert row == ("Late clicks", "Late kliks", ["experience", "folder", "device"])
+    view = connection.execute("SELECT * FROM kpi.late_clicks ORDER BY contact").fetchall()
+    assert [(r[0], r[-1]) for r in view] == [("t", "c0"), ("t", "c1")]
+    comment = connection.execute("SELECT obj_description('kpi.late_clicks'::regclass)").fetchone()
+    assert comment and comment[0].startswith("Late clicks: Clicks of contacts")
+
+
+def test_without_its_translation_it_is_refused(catalog: Catalog) -> None:
+    (catalog.folder / "kpi" / "experience" / "late_clicks.nl.txt").unlink()
+    with pytest.raises(DefinitionError, match="Dutch words are missing"):
+        Catalog.read(catalog.folder)
+
+
+@pytest.mark.parametrize(
+    "definition, reason",
+    [
+        ("SELECT experience, device FROM event; DROP TABLE kpi_fact.event", "not a single SELECT"),
+        ("DELETE FROM event", "not a single SELECT"),
+        ("SELECT experience, device FROM pg_authid", "FROM one of the facts"),
+        ("SELECT experience, device FROM event WHERE id IN (SELECT name FROM pg_authid)", "unknown table"),
+        ("SELECT experience FROM event", "its dims need"),
+        ("SELECT experience, device FROM event GROUP BY 1, 2", "no GROUP"),
+        ("SELECT 1 AS amount, experience, device FROM event", "an amount is for"),
+        ("SELECT experience, FROM FROM", "late_clicks.sql"),
+    ],
+)
+def test_a_bad_definition_is_named(definition: str, reason: str, catalog: Catalog) -> None:
+    path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
+    path.write_text("\n".join(KPI.splitlines()[:6]) + "\n" + definition + "\n", "utf-8")
+    with pytest.raises(DefinitionError, match=reason):
+        compile_kpis(Catalog.read(catalog.folder))
+
+
+def test_only_the_changed_kpi_is_built_again(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
+    from datasource.store.migrate import init
+    from datasource.store.refresh import refresh
+
+    _, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z")
+    before = dict(connection.execute("SELECT kpi_id, relation FROM kpi_admin.slice").fetchall())
+    init(connection, catalog)
+    assert refresh(connection, catalog).slices == 1
+    after = dict(connection.execute("SELECT kpi_id, relation FROM kpi_admin.slice").fetchall())
+    assert before.items() <= after.items() and "late_clicks" in after
+
+
+def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
+    url, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
+    connection.close()
+    said = subprocess.run(
+        [sys.executable, "-m", "datasource.cli", "kpi", "late_clicks", "--from", "2026-03-01", "--to", "2026-04-01", "--format", "json"],
+        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)[0]["value"] == 2
