@@ -1,0 +1,92 @@
+"""Connections to the database that DATABASE_URL names."""
+
+import os
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from datasource.store.contract import BadRecord, instant
+from datasource.store.errors import StoreError
+
+__all__ = ["StoreError", "connect", "database_url"]
+
+EMBEDDED = "embedded:"
+OLDEST = 150000
+CONNECT_SECONDS = "10"
+
+
+def database_url() -> str:
+    """Return the address of the database, of the embedded one after starting it if need be.
+
+    Raises StoreError when DATABASE_URL is not set or the embedded server does not start.
+    """
+    url = os.environ.get("DATABASE_URL", "")
+    if not url:
+        raise StoreError(
+            "DATABASE_URL is not set",
+            "set it to postgresql://… or to embedded: for a PostgreSQL of its own",
+        )
+    if url != EMBEDDED:
+        return url
+    from datasource.store import embedded  # its wheel is needed for nothing else
+
+    return embedded.url()
+
+
+def connect(url: str | None = None, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
+    """Connect to the database at `url`, else to the one of `database_url`.
+
+    The session's time zone is UTC; CHATKPI_NOW (RFC 3339), when set, is its setting `kpi.now`.
+    Raises StoreError when there is no such database, it is older than PostgreSQL 15, or
+    CHATKPI_NOW is no time.
+    """
+    now = _now()
+    try:
+        connection = psycopg.connect(_conninfo(url or database_url()), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise StoreError(
+            f"the database cannot be reached: {error}", "is it running, and DATABASE_URL right?"
+        ) from None
+    try:
+        _prepare(connection, now)
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: psycopg.Connection[TupleRow], now: str | None) -> None:
+    if connection.info.server_version < OLDEST:
+        raise StoreError(
+            f"PostgreSQL {connection.info.server_version // 10000} is too old",
+            f"version {OLDEST // 10000} or later is needed",
+        )
+    connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
+    if now is not None:
+        connection.execute("SELECT set_config('kpi.now', %s, false)", [now])
+
+
+def _conninfo(url: str) -> str:
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(url)
+        wait = str(given.get("connect_timeout") or CONNECT_SECONDS)
+        return psycopg.conninfo.make_conninfo(
+            url, application_name="chatkpi", client_encoding="utf8", connect_timeout=wait
+        )
+    except psycopg.ProgrammingError:  # its message may hold the password
+        raise StoreError(
+            "DATABASE_URL is no address of a PostgreSQL database",
+            "it looks like postgresql://user@host/database",
+        ) from None
+
+
+def _now() -> str | None:
+    """Return the time that CHATKPI_NOW sets, None when it is not set."""
+    text = os.environ.get("CHATKPI_NOW", "")
+    if not text:
+        return None
+    try:
+        return instant(text)
+    except BadRecord as error:
+        raise StoreError(f"CHATKPI_NOW: {error}", "it looks like 2027-06-01T00:00:00Z") from None
