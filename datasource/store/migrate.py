@@ -4,7 +4,7 @@ import re
 from uuid import uuid4
 
 import psycopg
-from datasource.store.slices import replace_views
+from datasource.store.slices import forget, replace_views
 from psycopg.rows import TupleRow
 
 from datasource.catalog import DIMS, Catalog, Fact, in_order
@@ -142,11 +142,7 @@ def _catalog(connection: Connection, compiled: dict[str, Compiled]) -> None:
     ).fetchall()
     for (kpi_id,) in gone:
         connection.execute(f"DROP VIEW IF EXISTS kpi.{quote(kpi_id)}")
-        connection.execute(
-            "WITH gone AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s RETURNING relation) "
-            "INSERT INTO kpi_admin.retired_slice SELECT relation FROM gone",
-            [kpi_id],
-        )
+        forget(connection, kpi_id)
     columns = KPI_COLUMNS.split(", ")
     updates = ", ".join(f"{c} = excluded.{c}" for c in columns[1:])
     changed = " OR ".join(

@@ -15,6 +15,9 @@ from datasource.compile import Compiled, public_view, quote, slice_select
 
 Connection = psycopg.Connection[TupleRow]
 
+LARGE = 5000  # rows of a slice from which bitmaps of its members pay
+CHUNK_BITS = 11  # as the planner has it
+CROWD = 4  # members a bitmap needs to be smaller than their rows
 ALL_TIME = (date(2000, 1, 1), date(2101, 2, 1))
 KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 
@@ -27,13 +30,18 @@ def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], 
     ).fetchall()
     spans = sorted({_span(compiled, month, standing) for month in months})
     for first, last in spans:
-        connection.execute(
-            "WITH old AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s AND first >= %s AND last <= %s RETURNING relation) "
-            "INSERT INTO kpi_admin.retired_slice SELECT relation FROM old",
-            [kpi_id, first, last],
-        )
+        forget(connection, kpi_id, first, last)
         _build(connection, compiled, first, last, generation)
     return len(spans)
+
+
+def forget(connection: Connection, kpi_id: str, first: date = date.min, last: date = date.max) -> None:
+    """Retires a KPI's slices that lie within [first, last)."""
+    connection.execute(
+        "WITH old AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s AND first >= %s AND last <= %s RETURNING relation, members) "
+        "INSERT INTO kpi_admin.retired_slice SELECT r FROM old, unnest(ARRAY[members, relation]) AS r WHERE r IS NOT NULL",
+        [kpi_id, first, last],
+    )
 
 
 def _span(compiled: Compiled, month: date, standing: list[TupleRow]) -> tuple[date, date]:
@@ -60,10 +68,34 @@ def _build(connection: Connection, compiled: Compiled, first: date, last: date, 
         connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
         return
     connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
+    members, crowded = _members(connection, relation) if compiled.entity and found[0] > LARGE else (None, None)
     connection.execute(
-        "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, newest_event) VALUES (%s, %s, %s, %s, %s)",
-        [kpi_id, first, last, relation, found[1]],
+        "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, members, crowded, newest_event) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [kpi_id, first, last, relation, members, crowded, found[1]],
     )
+
+
+def _members(connection: Connection, relation: str) -> tuple[str | None, list[int] | None]:
+    """Builds bitmaps of who counted by tenant and day, for the tenants for which they are smaller than rows."""
+    days = f"(SELECT DISTINCT tenant_no, day, entity >> {CHUNK_BITS} AS chunk, entity FROM kpi_slice.{quote(relation)}) AS days"
+    crowded = [
+        tenant_no
+        for (tenant_no,) in connection.execute(
+            f"SELECT tenant_no FROM (SELECT tenant_no, count(*) AS n FROM {days} GROUP BY tenant_no, day, chunk) AS chunks "
+            f"GROUP BY tenant_no HAVING avg(n) >= {CROWD} AND sum(n) >= {LARGE / 10}".encode()
+        ).fetchall()
+    ]
+    if not crowded:
+        return None, None
+    name, bits = f"{relation}_m", 1 << CHUNK_BITS
+    connection.execute(
+        f"CREATE MATERIALIZED VIEW kpi_slice.{quote(name)} AS SELECT tenant_no, day, chunk, "
+        f"bit_or(set_bit(repeat('0', {bits})::bit({bits}), entity & {bits - 1}, 1)) AS members FROM {days} "
+        f"WHERE tenant_no IN ({', '.join(map(str, crowded))}) GROUP BY tenant_no, day, chunk ORDER BY tenant_no, day".encode()
+    )
+    connection.execute(f"CREATE INDEX ON kpi_slice.{quote(name)} (tenant_no, day)".encode())
+    return name, crowded
 
 
 def replace_views(connection: Connection, every: dict[str, Compiled], which: Iterable[Compiled]) -> None:
@@ -85,7 +117,8 @@ def replace_views(connection: Connection, every: dict[str, Compiled], which: Ite
 def drop_retired(connection: Connection) -> None:
     """Drops what nothing has pointed to for a while, one by one and without waiting for readers."""
     rows = connection.execute(
-        "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval",
+        "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval "
+        "ORDER BY relation DESC",  # bitmaps before the slice they are made from
         [KEEP_RETIRED],
     ).fetchall()
     for (relation,) in rows:

@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS kpi_admin.dim (
 CREATE TABLE IF NOT EXISTS kpi_admin.slice (
     kpi_id text NOT NULL, first date NOT NULL, last date NOT NULL,      -- local days [first, last)
     relation text NOT NULL,
+    members text,                     -- of a large distinct count: who counted on each day, as bitmaps,
+    crowded integer[],                -- for the tenants for which they are smaller than rows
     newest_event timestamptz, refreshed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (kpi_id, first)
 );

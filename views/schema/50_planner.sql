@@ -103,6 +103,20 @@ LANGUAGE sql STABLE AS $$
     JOIN kpi_admin.slice AS s ON s.kpi_id = p.part AND s.first < to_day AND s.last > from_day
 $$;
 
+-- The same for a distinct count without dimensions, as bitmaps: 2,048 numbers each, a bit for everyone who counted that
+-- day. Uniting bitmaps is exact and several times faster than uniting rows. Null when no slice is large enough to have any.
+CREATE OR REPLACE FUNCTION kpi_admin.member_slices(k kpi_admin.kpi, asked integer[], from_day date, to_day date) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN bool_or(s.crowded && asked) THEN string_agg(concat_ws(' UNION ALL ',
+        CASE WHEN s.crowded && asked THEN format('SELECT tenant_no, day, chunk, members FROM kpi_slice.%I', s.members) END,
+        CASE WHEN s.crowded IS NULL OR NOT asked <@ s.crowded THEN format(
+            'SELECT tenant_no, day, entity >> 11 AS chunk, set_bit(repeat(''0'', 2048)::bit(2048), entity & 2047, 1) AS members
+             FROM kpi_slice.%I WHERE tenant_no <> ALL (%L)', s.relation, coalesce(s.crowded, '{}'))
+        END), ' UNION ALL ') END
+    FROM kpi_admin.slice AS s
+    WHERE k.entity IS NOT NULL AND s.kpi_id = k.kpi_id AND s.first < to_day AND s.last > from_day
+$$;
+
 -- Folded rows before zero-filling: the KPI's two sums by bucket key (null for a total) and dimensions.
 CREATE OR REPLACE FUNCTION kpi_admin.folded(
     k kpi_admin.kpi, ranges kpi_admin.tenant_range[], hourly boolean, bucket text, conditions jsonb, by text[], cumulative boolean
@@ -125,7 +139,26 @@ DECLARE
     dims_text text := CASE WHEN group_by = '' THEN '''{}''::text[]' ELSE format('ARRAY[%s]', group_by) END;
     filter_text text;
     rows_text text;
+    members_text text := CASE WHEN needed = '{}' AND NOT hourly AND bucket NOT IN ('hour', 'weekday hour') 
+        THEN kpi_admin.member_slices(k, ARRAY(SELECT r.tenant_no FROM unnest(ranges) AS r WHERE r.tenant_no IS NOT NULL), first, last) END;
 BEGIN
+    IF members_text IS NOT NULL THEN
+        -- What a day adds to its chunk's members so far; its own members when nothing accumulates.
+        RETURN QUERY EXECUTE format(
+            'WITH days AS (
+                SELECT %s AS key, %s AS dims, s.chunk, bit_or(s.members) AS members
+                FROM (%s) AS s JOIN unnest($1) AS r ON s.tenant_no = r.tenant_no AND s.day >= r.first_day AND s.day < r.last_day
+                GROUP BY 1, 2, 3
+            )
+            SELECT key, dims, sum(n)::numeric, 0::numeric FROM (%s) AS counted GROUP BY 1, 2',
+            key_text, dims_text, members_text,
+            CASE WHEN cumulative THEN
+                'SELECT key, dims, so_far - lag(so_far, 1, 0::bigint) OVER (PARTITION BY dims, chunk ORDER BY key) AS n
+                 FROM (SELECT key, dims, chunk, bit_count(bit_or(members) OVER (PARTITION BY dims, chunk ORDER BY key)) AS so_far FROM days) AS united'
+            ELSE 'SELECT key, dims, bit_count(members) AS n FROM days' END
+        ) USING ranges;
+        RETURN;
+    END IF;
     SELECT coalesce(string_agg(
         CASE
             WHEN c.condition ->> 'op' IN ('=', '!=') THEN
