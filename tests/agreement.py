@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 
 from datasource.catalog import Catalog
+from datasource.protocol import tokens
+from datasource.protocol.app import create_app
 from datasource.store.connection import connect
 from datasource.store.load import load
 from datasource.store.migrate import init
@@ -139,3 +142,55 @@ def agrees(got: list[dict[str, Any]] | str, wanted: list[dict[str, Any]] | str) 
     if isinstance(got, str) or isinstance(wanted, str):
         return got == wanted
     return same(normal(got), normal(wanted))
+
+
+class Http:
+    """The product's server, asked through POST /rows with a token of the question's tenants."""
+
+    def __init__(self, url: str, connection: psycopg.Connection[Any], now: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CHATKPI_NOW", now)
+        self.client = create_app(url).test_client()
+        self.connection = connection
+        self.tokens: dict[Any, str] = {}
+
+    def token(self, names: list[str] | None) -> str:
+        """A token for some tenants, or for all."""
+        key = tuple(names) if names is not None else None
+        if key not in self.tokens:
+            self.tokens[key] = tokens.create(self.connection, f"token {len(self.tokens)}", names)
+        return self.tokens[key]
+
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]] | str:
+        """The answer, `forbidden`, or `error` when the question is refused."""
+        body = {key: value for key, value in question.items() if key not in ("tenant", "tenants")}
+        body["shape"] = shape = body.get("shape", "series").replace("table", "series")
+        visible = question.get("tenants")
+        if question.get("tenant") and "tenant" in (body.get("filters") or {}):
+            visible = [question["tenant"]]  # two filters on one dimension do not fit into an object
+        elif question.get("tenant"):
+            body["filters"] = (body.get("filters") or {}) | {"tenant": {"op": "=", "values": [question["tenant"]]}}
+        answer = self.client.post(
+            "/rows", json=body, headers={"Authorization": f"Bearer {self.token(visible)}"}
+        )
+        if answer.status_code != 200:
+            assert set(answer.get_json()) == {"message", "code", "detail", "hint"}, answer.data
+            assert answer.status_code in (400, 403, 404, 422), answer.data
+            return "forbidden" if answer.status_code == 403 else "error"
+        rows = answer.get_json()
+        if shape == "distribution":
+            days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+            return [
+                {"weekday": str(n + 1), "hour": row["hour"], "value": row[day]} for n, day in enumerate(days) for row in rows
+            ]
+        by = list(dict.fromkeys(question.get("by") or []))
+        return grouped(
+            [
+                (
+                    EPOCH + timedelta(milliseconds=row["time"]) if "time" in row else None,
+                    {dim: row[dim] for dim in by}, row["value"], row.get("previous"),
+                )
+                for row in rows
+            ],
+            shape,
+            bool(question.get("compare")),
+        )  # fmt: skip
