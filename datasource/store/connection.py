@@ -40,9 +40,9 @@ def connect(url: str | None = None, *, autocommit: bool = False) -> psycopg.Conn
     Raises StoreError when there is no such database, it is older than PostgreSQL 15, or
     CHATKPI_NOW is no time.
     """
-    now = _now()
+    now = fixed_now()
     try:
-        connection = psycopg.connect(_conninfo(url or database_url()), autocommit=True)
+        connection = psycopg.connect(conninfo(url or database_url()), autocommit=True)
     except psycopg.OperationalError as error:
         raise StoreError(
             f"the database cannot be reached: {error}", "is it running, and DATABASE_URL right?"
@@ -67,7 +67,7 @@ def _prepare(connection: psycopg.Connection[TupleRow], now: str | None) -> None:
         connection.execute("SELECT set_config('kpi.now', %s, false)", [now])
 
 
-def _conninfo(url: str) -> str:
+def conninfo(url: str) -> str:
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
         wait = str(given.get("connect_timeout") or CONNECT_SECONDS)
@@ -81,7 +81,7 @@ def _conninfo(url: str) -> str:
         ) from None
 
 
-def _now() -> str | None:
+def fixed_now() -> str | None:
     """Return the time that CHATKPI_NOW sets, None when it is not set."""
     text = os.environ.get("CHATKPI_NOW", "")
     if not text:

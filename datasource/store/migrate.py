@@ -4,13 +4,13 @@ import re
 from uuid import uuid4
 
 import psycopg
-from datasource.store.slices import forget, replace_views
 from psycopg.rows import TupleRow
 
 from datasource.catalog import DIMS, Catalog, Fact, in_order
 from datasource.compile import Compiled, catalog_rows, compile_kpis, dim_lookup, hits_view, quote
 from datasource.compile.comments import comments
 from datasource.store.locks import REFRESH_LOCK
+from datasource.store.slices import forget, replace_views
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -72,7 +72,7 @@ def _forget_functions(connection: Connection) -> None:
 
 def _facts(connection: Connection, catalog: Catalog) -> None:
     """Creates the fact tables, anew where their definition changed."""
-    known = dict(connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall())
+    known: dict[str, str] = dict(connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall())
     connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
     for fact in in_order(catalog.facts):
         if known.get(fact.name) == fact.select:

@@ -101,7 +101,7 @@ class _Refresh:
         self.recomputed = self._execute(
             f"SELECT w.tenant_no, w.tenant FROM ({wanted}) AS w JOIN kpi_fact.tenant AS t ON t.tenant_no = w.tenant_no "
             "WHERE (t.zone, t.session_rule, t.session_length) <> (w.zone, w.session_rule, w.session_length)"
-        ).fetchall()  # type: ignore[assignment]
+        ).fetchall()
         self._execute(
             f"""INSERT INTO kpi_fact.tenant AS t
             SELECT tenant_no, zone, EXISTS (SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = w.zone AND p.odd AND p.starts > '2000-01-01'),

@@ -4,7 +4,7 @@
 -- index: conversation_no where conversation_no is not null
 -- index: kind, day where kind not in ('message', 'click', 'visit')
 -- index: day where user_no is not null
--- index: tenant_no
+-- index: tenant_no, at
 SELECT
     e.tenant_no, e.at,
     (e.at AT TIME ZONE t.zone)::date AS day,

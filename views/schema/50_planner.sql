@@ -362,21 +362,3 @@ BEGIN
     END IF;
 END
 $$;
-
--- The range that an answer used, over all its tenants (X-Range-From, X-Range-To).
-CREATE OR REPLACE FUNCTION kpi_admin.used_range(
-    kpi_id text, asked_from timestamptz, asked_to timestamptz, filters jsonb, granularity text, asked_zone text DEFAULT NULL,
-    OUT starts timestamptz, OUT ends timestamptz
-) LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    k kpi_admin.kpi := kpi_admin.definition(kpi_id);
-    grain text := kpi_admin.grain(k, asked_from, asked_to, granularity);
-BEGIN
-    SELECT coalesce(min(r.starts) FILTER (WHERE r.first_day IS NOT NULL), max(r.ends)),
-        coalesce(max(r.ends) FILTER (WHERE r.first_day IS NOT NULL), max(r.ends))
-    INTO starts, ends
-    FROM kpi_admin.tenant_ranges(grain, asked_from, asked_to, kpi_admin.conditions(filters), kpi_admin.known_zone(asked_zone)) AS r;
-    starts := coalesce(starts, asked_to);
-    ends := coalesce(ends, asked_to);
-END
-$$;

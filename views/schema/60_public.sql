@@ -89,7 +89,7 @@ BEGIN
     SELECT coalesce(string_agg(format(' AND kpi_admin.meets(%s, $2 -> %s)', d.expression, c.i - 1), ''), '')
     INTO filter_text
     FROM jsonb_array_elements(conditions) WITH ORDINALITY AS c (condition, i)
-    JOIN kpi_admin.dim AS d ON d.dim = c.condition ->> 'dim';
+    JOIN kpi_admin.dim AS d ON d.dim = c.condition ->> 'dim' AND d.dim <> 'tenant';  -- tenants are chosen by their ranges
     RETURN QUERY EXECUTE format(
         'SELECT tn.tenant, s.at, s.kind, s.id, c.contact, v.conversation, %s, jsonb_build_object(%s)
          FROM (SELECT tenant_no, at, kind, id, contact_no, conversation_no%s, sum(numerator) AS numerator, sum(denominator) AS denominator

@@ -10,6 +10,20 @@ CREATE TABLE IF NOT EXISTS kpi_admin.token (
     minute timestamptz, requests integer NOT NULL DEFAULT 0       -- how many in that minute, for a rate limit
 );
 
+-- Keeps a new token, in place of a revoked one of its name; false when one of that name is in force.
+CREATE OR REPLACE FUNCTION kpi_admin.keep_token(token_name text, token_hash bytea, of_tenants text[], until timestamptz) RETURNS boolean
+LANGUAGE sql AS $$
+    WITH kept AS (
+        INSERT INTO kpi_admin.token AS t (name, hash, tenants, expires_at)
+        SELECT token_name, token_hash, CASE WHEN of_tenants IS NOT NULL THEN ARRAY(SELECT DISTINCT unnest(of_tenants)) END, until
+        ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, tenants = excluded.tenants, expires_at = excluded.expires_at,
+            created_at = excluded.created_at, revoked_at = NULL
+        WHERE t.revoked_at IS NOT NULL
+        RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM kept)
+$$;
+
 -- Made anew each time, so that functions may change their columns.
 DROP SCHEMA IF EXISTS kpi_http CASCADE;
 CREATE SCHEMA kpi_http;
@@ -53,9 +67,6 @@ BEGIN
     IF EXISTS (SELECT FROM jsonb_array_elements(found) AS c WHERE jsonb_array_length(c -> 'values') > 1000) THEN
         PERFORM kpi_admin.refuse('too_many_values', 'a filter has at most 1,000 values');
     END IF;
-    -- An expression that cannot be read is refused also where no row would be held against it.
-    PERFORM '' ~ kpi_admin.anchored(v) FROM jsonb_array_elements(found) AS c, jsonb_array_elements_text(c -> 'values') AS v
-    WHERE c ->> 'op' IN ('=~', '!~');
     IF current_setting('kpi.every_tenant', true) = 'true' THEN
         PERFORM set_config('kpi.tenants', to_jsonb(ARRAY(SELECT unnest(kpi_admin.visible_tenants()) UNION SELECT unnest(named)))::text, true);
     ELSIF NOT named <@ kpi_admin.visible_tenants() THEN
@@ -66,16 +77,75 @@ BEGIN
 END
 $$;
 
--- Checks what every question on KPIs has, and says the widest range that its answers use.
-CREATE FUNCTION kpi_http.used_range(
-    kpi_ids text[], asked_from timestamptz, asked_to timestamptz, bucket text, filters jsonb, granularity text, zone text,
-    OUT starts timestamptz, OUT ends timestamptz
-) LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- A question as the server reads it: its types are right, its meaning is not checked yet.
+CREATE TYPE kpi_http.question AS (
+    kpis text[], side_by_side boolean, shape text, "by" text[], starts timestamptz, ends timestamptz, bucket text,
+    granularity text, zone text, compare text, filters jsonb, list text, skip bigint, expanded jsonb, "refId" text
+);
+
+CREATE FUNCTION kpi_http.question(asked jsonb) RETURNS kpi_http.question
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked);
+    zone text := kpi_admin.known_zone(q.zone);
+    day date := (q.ends + interval '1 ms') AT TIME ZONE zone;
 BEGIN
-    PERFORM kpi_http.conditions(filters);
-    PERFORM kpi_admin.bucket(kpi_admin.definition(k), asked_from, asked_to, bucket) FROM unnest(kpi_ids) AS k;
-    SELECT min(r.starts), max(r.ends) INTO starts, ends
-    FROM unnest(kpi_ids) AS k, kpi_admin.used_range(k, asked_from, asked_to, filters, granularity, zone) AS r;
+    q.shape := coalesce(q.shape, 'series');
+    q."by" := ARRAY(SELECT n.dim FROM unnest(q."by") WITH ORDINALITY AS n (dim, i) GROUP BY n.dim ORDER BY min(n.i));
+    q.kpis := ARRAY(SELECT n.kpi FROM unnest(q.kpis) WITH ORDINALITY AS n (kpi, i) GROUP BY n.kpi ORDER BY min(n.i));
+    -- Grafana's end of a day is its last millisecond: calendar dates are meant.
+    IF kpi_admin.day_start(zone, day) = q.ends + interval '1 ms' AND kpi_admin.day_start(zone, (q.starts AT TIME ZONE zone)::date) = q.starts THEN
+        q.ends := q.ends + interval '1 ms';
+    END IF;
+    RETURN q;
+END
+$$;
+
+-- An instant as RFC 3339 in UTC, and as milliseconds; a number and a row of cells as JSON.
+CREATE FUNCTION kpi_http.rfc3339(at timestamptz) RETURNS text
+LANGUAGE sql STABLE AS $$ SELECT (to_json(at AT TIME ZONE 'UTC') #>> '{}') || 'Z' $$;
+CREATE FUNCTION kpi_http.ms(at timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$ SELECT floor(extract(epoch FROM at) * 1000)::bigint $$;
+CREATE FUNCTION kpi_http.number(value numeric) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(trim_scale(value)::text, 'null') $$;
+CREATE FUNCTION kpi_http.object(keys text[], cells text[]) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT '{' || coalesce(string_agg(to_json(u.k)::text || ':' || u.c, ',' ORDER BY u.i), '') || '}' FROM unnest(keys, cells) WITH ORDINALITY AS u (k, c, i)
+$$;
+
+-- Refuses what is wrong with a question, and says which range its answer uses (null for lists).
+CREATE FUNCTION kpi_http.used_range(asked jsonb) RETURNS TABLE (starts text, ends text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := kpi_http.question(asked);
+BEGIN
+    PERFORM kpi_http.conditions(q.filters);
+    IF q.list IS NULL AND q.kpis = '{}' AND NOT coalesce(q.side_by_side, false) OR q.list = 'hits' AND q.kpis = '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_kpi', MESSAGE = 'the question names no kpi';
+    ELSIF (q.starts IS NULL OR q.ends IS NULL)
+        AND (q.list IS NULL OR q.list IN ('nps_answers', 'after_sales_not_joined', 'after_sales_not_engaged', 'modules', 'hits', 'after_sales_tree'))
+    THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_range', MESSAGE = 'the question needs from and to';
+    ELSIF q.list IS NOT NULL THEN
+        RETURN;
+    ELSIF q.shape NOT IN ('total', 'series', 'cumulative', 'table', 'distribution') THEN
+        PERFORM kpi_admin.refuse('invalid_shape', 'the shape is total, series, cumulative, table or distribution');
+    ELSIF q.compare <> 'previous' THEN
+        PERFORM kpi_admin.refuse('invalid_compare', 'compare can only be previous');
+    ELSIF q.side_by_side AND (asked ? 'kpi' OR q.shape <> 'total' OR q.compare IS NOT NULL OR q.kpis = '{}') THEN
+        PERFORM kpi_admin.refuse('invalid_combination', 'kpis stands in place of kpi, names at least one, needs the shape total, and is not compared');
+    ELSIF q.shape = 'distribution' AND (cardinality(q."by") > 0 OR q.compare IS NOT NULL) THEN
+        PERFORM kpi_admin.refuse('invalid_combination', 'a distribution is neither grouped nor compared');
+    END IF;
+    -- The interval is checked also where the shape does not use it, the granularity where a distribution has its own.
+    PERFORM kpi_admin.bucket(kpi_admin.definition(k), q.starts, q.ends, q.bucket), kpi_admin.grain(kpi_admin.definition(k), q.starts, q.ends, q.granularity)
+    FROM unnest(q.kpis) AS k;
+    RETURN QUERY
+    SELECT kpi_http.rfc3339(coalesce(min(r.starts), q.ends)), kpi_http.rfc3339(coalesce(max(r.ends), q.ends))
+    FROM (
+        SELECT DISTINCT kpi_admin.grain(kpi_admin.definition(k), q.starts, q.ends, CASE WHEN q.shape = 'distribution' THEN 'day' ELSE q.granularity END) AS grain
+        FROM unnest(q.kpis) AS k
+    ) AS g, kpi_admin.tenant_ranges(g.grain, q.starts, q.ends, kpi_admin.conditions(q.filters), kpi_admin.known_zone(q.zone)) AS r;
 END
 $$;
 
@@ -102,9 +172,10 @@ SELECT 'inbox', tenant_no, id, coalesce(name, id), true, jsonb_build_object('dep
 UNION ALL
 SELECT 'channel', tenant_no, id, coalesce(name, id), active, '{}', jsonb_build_object('channel_type', channel_type) FROM kpi_data.channel
 UNION ALL
-SELECT 'user', tenant_no, id, coalesce(name, id), active,
-    jsonb_build_object('role', coalesce(role, 'no role'), 'level', coalesce(level::text, 'no level'), 'department', coalesce(department, 'no department')), '{}'
-FROM kpi_data."user"
+SELECT 'user', u.tenant_no, u.id, coalesce(u.name, u.id), u.active,
+    jsonb_build_object('role', coalesce(u.role, 'no role'), 'level', coalesce(u.level::text, 'no level'),
+        'department', coalesce(u.department, 'no department'), 'location', coalesce(d.location, 'no location')), '{}'
+FROM kpi_data."user" AS u LEFT JOIN kpi_data.department AS d ON d.tenant_no = u.tenant_no AND d.id = u.department
 UNION ALL
 SELECT 'bot', tenant_no, id, coalesce(name, id), active, '{}', jsonb_build_object('description', coalesce(description, name, id)) FROM kpi_data.bot;
 
@@ -123,153 +194,19 @@ BEGIN
 END
 $$;
 
--- The numbers of the asked tenants, by id.
+-- The asked tenants' numbers, by id.
 CREATE FUNCTION kpi_http.tenant_numbers(filters jsonb) RETURNS integer[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(t.tenant_no ORDER BY t.tenant COLLATE "C"), '{}')
     FROM kpi_admin.asked_tenants(kpi_admin.conditions(filters)) AS t WHERE t.tenant_no IS NOT NULL
 $$;
 
--- The names of a group, one for each of its dimensions; grouped by tenant they are that tenant's.
-CREATE FUNCTION kpi_http.labels(by text[], dims text[], tenants integer[]) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(array_agg(kpi_http.label(n.dim, dims[n.i], coalesce(own.tenants, tenants)) ORDER BY n.i), '{}')
-    FROM unnest(by) WITH ORDINALITY AS n (dim, i),
-        (SELECT array_agg(tenant_no) AS tenants FROM kpi_data.tenant_number WHERE tenant = dims[array_position(by, 'tenant')]) AS own
-$$;
-
--- kpi_admin.answer with times in ms and with the groups' names. `by` names each dimension once.
-CREATE FUNCTION kpi_http.answer(
-    kpi_id text, shape text, asked_from timestamptz, asked_to timestamptz, bucket text, filters jsonb, by text[], granularity text, zone text, compare boolean
-) RETURNS TABLE (at bigint, dims text[], names text[], value numeric, previous numeric)
+-- How far behind the numbers are (seconds), when they were refreshed, the newest event they hold (seconds since 1970).
+CREATE FUNCTION kpi_http.state(OUT behind double precision, OUT refreshed_at double precision, OUT newest_event double precision)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH points AS MATERIALIZED (
-        SELECT * FROM kpi_admin.answer(kpi_id, shape, asked_from, asked_to, bucket, filters, by, granularity, zone, compare)
-        WITH ORDINALITY AS p (at, dims, value, previous, no)
-    ), groups AS MATERIALIZED (
-        SELECT g.dims, kpi_http.labels(by, g.dims, t.numbers) AS names
-        FROM (SELECT DISTINCT dims FROM points) AS g, (SELECT kpi_http.tenant_numbers(filters) AS numbers OFFSET 0) AS t
-    )
-    SELECT (extract(epoch FROM p.at) * 1000)::bigint, p.dims, g.names, p.value, p.previous
-    FROM points AS p JOIN groups AS g USING (dims)
-    ORDER BY p.no
-$$;
-
--- Totals of several KPIs side by side: a group that one of them does not have is 0 there, or null.
-CREATE FUNCTION kpi_http.totals(
-    kpi_ids text[], asked_from timestamptz, asked_to timestamptz, filters jsonb, by text[], granularity text, zone text
-) RETURNS TABLE (dims text[], names text[], amounts numeric[])
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH kpis AS (
-        SELECT u.id, u.i, CASE WHEN k.fold IN ('sum', 'distinct') THEN 0::numeric END AS nothing
-        FROM unnest(kpi_ids) WITH ORDINALITY AS u (id, i) JOIN kpi_admin.kpi AS k ON k.kpi_id = u.id
-    ), totals AS MATERIALIZED (
-        SELECT kpis.i, a.dims, a.value
-        FROM kpis, kpi_admin.answer(kpis.id, 'total', asked_from, asked_to, NULL, filters, by, granularity, zone) AS a
-    ), groups AS (SELECT DISTINCT dims FROM totals)
-    SELECT g.dims, kpi_http.labels(by, g.dims, kpi_http.tenant_numbers(filters)),
-        array_agg(CASE WHEN t.i IS NULL THEN kpis.nothing ELSE t.value END ORDER BY kpis.i)
-    FROM groups AS g CROSS JOIN kpis LEFT JOIN totals AS t ON t.i = kpis.i AND t.dims = g.dims
-    GROUP BY g.dims ORDER BY g.dims COLLATE "C"
-$$;
-
--- A distribution as 24 rows: the hour, and its value on each weekday from Monday on.
-CREATE FUNCTION kpi_http.distribution(kpi_id text, asked_from timestamptz, asked_to timestamptz, filters jsonb, zone text)
-RETURNS TABLE (hour text, weekdays numeric[])
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM set_config('kpi.viewer_zone', coalesce(zone, ''), true);
-    RETURN QUERY
-    SELECT d.hour, array_agg(d.value ORDER BY d.weekday) FROM kpi.distribution(kpi_id, asked_from, asked_to, filters) AS d
-    GROUP BY d.hour ORDER BY d.hour::integer;
-END
-$$;
-
--- The time zone that the asked tenants share, else UTC; and the last 30 whole days there.
-CREATE FUNCTION kpi_http.last_days(filters jsonb, OUT zone text, OUT starts timestamptz, OUT ends timestamptz)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    today date;
-BEGIN
-    SELECT CASE WHEN count(DISTINCT t.zone) = 1 THEN min(t.zone) ELSE 'UTC' END INTO zone
-    FROM kpi_admin.asked_tenants(kpi_http.conditions(filters)) AS t;
-    today := kpi_admin.now() AT TIME ZONE zone;
-    starts := kpi_admin.day_start(zone, today - 30);
-    ends := kpi_admin.day_start(zone, today);
-END
-$$;
-
--- Each local 1 January in [asked_from, asked_to).
-CREATE FUNCTION kpi_http.year_changes(asked_from timestamptz, asked_to timestamptz, filters jsonb) RETURNS TABLE (at bigint, year text)
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT (extract(epoch FROM s.starts) * 1000)::bigint, y::text
-    FROM generate_series(2000, 2101) AS y, kpi_http.last_days(filters) AS d,
-        LATERAL (SELECT kpi_admin.day_start(d.zone, make_date(y, 1, 1)) AS starts) AS s
-    WHERE s.starts >= asked_from AND s.starts < asked_to
-    ORDER BY y
-$$;
-
--- Every value of a dimension that occurs in the asked tenants, under filters on other dimensions.
-CREATE FUNCTION kpi_http.occurring(dim_name text, filters jsonb) RETURNS TABLE (tenant_no integer, value text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    conditions jsonb := kpi_admin.conditions(filters);
-    needed text[] := array_remove(dim_name || ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c), 'tenant');
-    ranges kpi_admin.tenant_range[] := ARRAY(
-        SELECT (t.tenant_no, t.tenant, t.zone, '1999-01-01', '2102-01-01', '1999-01-01', '2102-01-01')::kpi_admin.tenant_range
-        FROM kpi_admin.asked_tenants(conditions) AS t WHERE t.tenant_no IS NOT NULL
-    );
-    k kpi_admin.kpi;
-    known boolean := false;
-BEGIN
-    FOR k IN SELECT * FROM kpi_admin.kpi WHERE needed <@ dims AND fold NOT IN ('ratio', 'value', 'level') LOOP
-        known := true;
-        EXIT WHEN dim_name = 'tenant' AND needed = '{}';
-        RETURN QUERY
-        SELECT n.tenant_no, f.dims[2] FROM kpi_admin.folded(k, ranges, false, 'total', conditions, ARRAY['tenant', dim_name], false) AS f
-        JOIN kpi_data.tenant_number AS n ON n.tenant = f.dims[1];
-    END LOOP;
-    IF NOT known THEN
-        PERFORM kpi_admin.refuse('unknown_dimension', format('no KPI has the dimensions %s', left(array_to_string(needed, ', '), 100)));
-    ELSIF dim_name = 'tenant' AND needed = '{}' THEN
-        RETURN QUERY SELECT r.tenant_no, r.tenant FROM unnest(ranges) AS r;
-    END IF;
-END
-$$;
-
-CREATE FUNCTION kpi_http.dim_values(dim_name text, filters jsonb) RETURNS TABLE (id text, name text)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM kpi_http.conditions(filters);
-    RETURN QUERY
-    SELECT v.value, kpi_http.label(dim_name, v.value, v.tenants)
-    FROM (
-        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants FROM kpi_http.occurring(dim_name, filters) AS o GROUP BY o.value
-        ORDER BY o.value COLLATE "C" LIMIT 1000
-    ) AS v
-    ORDER BY 2 COLLATE "C", 1 COLLATE "C";
-END
-$$;
-
--- How far behind the numbers are, whether anything was ever refreshed, and which refresh they are of.
-CREATE FUNCTION kpi_http.state(OUT behind double precision, OUT refreshed_at double precision, OUT newest_event double precision, OUT generation bigint, OUT views bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT extract(epoch FROM max(f.behind)), extract(epoch FROM s.refreshed_at), extract(epoch FROM max(f.newest_event)), s.generation, count(*)
-    FROM kpi_admin.state AS s CROSS JOIN kpi.freshness AS f GROUP BY s.refreshed_at, s.generation
-$$;
-
-CREATE FUNCTION kpi_http.catalog() RETURNS TABLE (id text, title text, dims text[])
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT kpi_id, title, dims || ARRAY['tenant'] FROM kpi_admin.kpi ORDER BY position
-$$;
-
-CREATE FUNCTION kpi_http.dims() RETURNS TABLE (dim text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT d.dim FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
+    SELECT extract(epoch FROM max(f.behind)), extract(epoch FROM max(f.refreshed_at)), extract(epoch FROM max(f.newest_event)) FROM kpi.freshness AS f
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
 GRANT USAGE ON SCHEMA kpi_http TO kpi_server;
-GRANT EXECUTE ON FUNCTION kpi_http.enter, kpi_http.seconds_to_wait, kpi_http.used_range, kpi_http.answer, kpi_http.totals,
-    kpi_http.distribution, kpi_http.last_days, kpi_http.year_changes, kpi_http.dim_values, kpi_http.state, kpi_http.catalog,
-    kpi_http.dims TO kpi_server;
+GRANT EXECUTE ON FUNCTION kpi_http.enter, kpi_http.seconds_to_wait, kpi_http.used_range, kpi_http.state TO kpi_server;

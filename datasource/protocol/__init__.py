@@ -1,0 +1,1 @@
+"""The HTTP side: answers questions for Grafana, scripts and browsers."""

@@ -1,0 +1,89 @@
+"""The Flask application: `gunicorn 'datasource.protocol.app:create_app()'`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+
+from datasource.protocol import access, errors, health
+from datasource.protocol.answers import POSTS, Answerer
+from datasource.protocol.database import Connection, Database
+from datasource.protocol.errors import ApiError
+from datasource.protocol.export import export
+from datasource.protocol.question import parse
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+}
+
+
+def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
+    """Make the server for a database, by default that of DATABASE_URL; connects when first asked.
+
+    CHATKPI_NOW, CHATKPI_SERVER_URL, CHATKPI_RATE (requests a minute and token) and
+    CHATKPI_MAX_BEHIND (minutes) are read here. Raises StoreError when there is no database named.
+    """
+    app = Flask("chatkpi", static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=1 << 20, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.url_map.merge_slashes = False
+    app.extensions["database"] = database = Database(url, pool_size)
+    health.register(app, database)
+    _answer_questions(app, database, int(os.environ.get("CHATKPI_RATE") or 0))
+    app.register_error_handler(ApiError, ApiError.response)
+    app.register_error_handler(HTTPException, lambda e: errors.from_http(e).response())
+    app.register_error_handler(psycopg.Error, lambda e: errors.from_database(e).response())
+    app.register_error_handler(Exception, lambda e: errors.internal(e).response())
+    app.after_request(_secured)
+    return app
+
+
+def _answer_questions(app: Flask, database: Database, rate: int) -> None:
+    """Add the paths that need a token."""
+
+    @contextmanager
+    def entered(token: str) -> Iterator[Connection]:
+        access.count(database, token, rate)
+        with database.transaction() as connection:
+            access.enter(connection, token)
+            yield connection
+
+    def add(path: str, answerer: Answerer) -> None:
+        def posted() -> Response:
+            token, body = access.token_of(request), _body()
+            with entered(token) as connection:
+                answer, headers = answerer(connection, parse(body))
+            text = f"[{','.join(answer)}]"
+            return Response(text, mimetype="application/json", headers=headers)
+
+        app.post(path, endpoint=path)(posted)
+
+    @app.get("/export/<name>.csv")
+    def exported(name: str) -> Response:
+        with entered(access.token_of(request)) as connection:
+            lines, headers = export(connection, name, request.args)
+        return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
+
+    for path, answerer in POSTS.items():
+        add(path, answerer)
+
+
+def _body() -> bytes:
+    if request.headers.get("Content-Encoding", "identity") != "identity" or not request.is_json:
+        raise UnsupportedMediaType
+    body = request.get_data(cache=False)
+    request.stream.read(1)  # a chunked body that goes on is refused here
+    return body
+
+
+def _secured(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

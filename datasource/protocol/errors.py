@@ -1,0 +1,88 @@
+"""One shape for every error, and what the database's errors mean to a caller."""
+
+import logging
+import uuid
+
+import orjson
+import psycopg
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger("chatkpi")
+
+Headers = dict[str, str] | None
+RETRY = {"Retry-After": "5"}
+# What Flask refuses: a code and a sentence by status.
+REFUSALS = {
+    400: ("bad_request", "The request cannot be read."),
+    404: ("not_found", "There is no such path."),
+    405: ("method_not_allowed", "The path does not have this method."),
+    413: ("too_large", "A request has at most 1 MiB."),
+    415: ("unsupported_media_type", "The body must be application/json, not compressed."),
+}
+
+
+class ApiError(Exception):
+    """A refusal: an HTTP status, a fixed code word, a sentence, detail and hint."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Headers = None, **more: str | None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+        self.shape = {"message": one_line(message), "code": code, "detail": None, "hint": None}
+        self.shape |= more
+
+    def response(self) -> Response:
+        """Return the answer that tells it, the message also as the reason phrase."""
+        status = f"{self.status} {self.shape['message']}"
+        body = orjson.dumps(self.shape)
+        return Response(body, status, self.headers, mimetype="application/json")
+
+
+def one_line(text: str) -> str:
+    r"""Return at most 200 printable ASCII characters; others become \uXXXX."""
+    units = memoryview(text.encode("utf-16", "surrogatepass")).cast("H")[1:]
+    parts = [chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in units[:200]]
+    while len("".join(parts)) > 200:
+        parts.pop()
+    return "".join(parts)
+
+
+def from_http(error: HTTPException) -> ApiError:
+    """Translate what Flask refuses: no such path or method, a body too large or broken."""
+    status = error.code if error.code in REFUSALS else 400
+    methods = getattr(error, "valid_methods", None)
+    allow = {"Allow": ", ".join(sorted(methods))} if methods else None
+    return ApiError(status, *REFUSALS[status], allow)
+
+
+def unavailable(error: BaseException) -> ApiError:
+    """Return the refusal for a database that cannot answer now."""
+    log.warning("the database cannot answer: %s", str(error).strip())
+    hint = "Is it running, and has `chatkpi init` been run? This server goes on trying."
+    return ApiError(503, "unavailable", "The database cannot be reached.", RETRY, hint=hint)
+
+
+def from_database(error: psycopg.Error) -> ApiError:
+    """Translate an error of the database: a refused question, a slow one, or trouble."""
+    state, diag = error.sqlstate or "", error.diag
+    if state.startswith("KP"):
+        code, message = diag.constraint_name or "refused", diag.message_primary or ""
+        return ApiError(int(state[2:]), code, message, hint=diag.message_hint or None)
+    if state == "57014":
+        hint = "Ask for a shorter range or fewer groups."
+        return ApiError(503, "too_slow", "The answer took too long.", RETRY, hint=hint)
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state == "3F000":
+        return unavailable(error)
+    if state.startswith("22"):
+        return ApiError(422, "invalid_value", "A value of the question cannot be used.")
+    return internal(error)
+
+
+def internal(error: BaseException) -> ApiError:
+    """Log a fault of the program under an id, and return what its caller is told."""
+    number = uuid.uuid4().hex[:12]
+    log.error("request %s failed", number, exc_info=error)
+    message = "The server could not answer; its log says why."
+    return ApiError(503, "internal", message, RETRY, detail=f"request {number}")

@@ -1,0 +1,81 @@
+"""What needs no token, or makes one a cookie: liveness, readiness, Prometheus, the front page."""
+
+import os
+
+import psycopg
+from flask import Flask, Response, jsonify, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from datasource import __version__
+from datasource.protocol import access
+from datasource.protocol.database import Database, fetch
+from datasource.protocol.errors import RETRY, ApiError
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>chatkpi</title>
+<h1>chatkpi</h1>{}</html>"""
+FORM = """<form method="post" action="/session"><label>Token
+<input type="password" name="token" autocomplete="off" required></label>
+<button>Open</button></form>"""
+GAUGES = ("behind_seconds", "refreshed_timestamp_seconds", "newest_event_timestamp_seconds")
+
+
+def register(app: Flask, database: Database) -> None:
+    """Add the paths that are no questions."""
+    max_behind = 60 * float(os.environ.get("CHATKPI_MAX_BEHIND") or 15)
+    app.get("/", endpoint="front")(lambda: _front(database))
+    app.get("/health", endpoint="health")(lambda: jsonify(status="live"))
+    app.get("/ready", endpoint="ready")(lambda: _ready(database, max_behind))
+    app.get("/metrics", endpoint="prometheus")(lambda: _prometheus(database))
+    app.post("/session")(lambda: _signed_in(database, request.form.get("token", "")))
+
+
+def _front(database: Database) -> AnyResponse:
+    if "token" in request.args:
+        return _signed_in(database, request.args["token"])
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
+        return jsonify(name="chatkpi", version=__version__)
+    if access.COOKIE not in request.cookies:
+        return Response(PAGE.format(FORM), mimetype="text/html")
+    _check(database, access.token_of(request))
+    return Response(PAGE.format("<p>The token is valid."), mimetype="text/html")
+
+
+def _check(database: Database, token: str) -> None:
+    with database.transaction() as connection:
+        access.enter(connection, token)
+
+
+def _signed_in(database: Database, token: str) -> AnyResponse:
+    """Keep a valid token in the browser's cookie, and go to the front page."""
+    _check(database, token)
+    answer = redirect("/", 303)
+    secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
+    answer.set_cookie(access.COOKIE, token, secure=secure, httponly=True, samesite="Strict")
+    return answer
+
+
+def _state(database: Database) -> dict[str, float | None]:
+    with database.transaction() as connection:
+        [state] = fetch(connection, "SELECT * FROM kpi_http.state()")
+    return dict(zip(GAUGES, state, strict=True))
+
+
+def _ready(database: Database, max_behind: float) -> Response:
+    state = _state(database)
+    behind = state["behind_seconds"]
+    if behind is None or state["refreshed_timestamp_seconds"] is None:
+        raise ApiError(503, "not_ready", "Nothing has been refreshed yet.", headers=RETRY)
+    if behind > max_behind:
+        message = f"The numbers are {behind / 60:.0f} minutes behind."
+        raise ApiError(503, "behind", message, RETRY, hint="Run `chatkpi refresh`.")
+    return jsonify(status="ready", behind_seconds=behind)
+
+
+def _prometheus(database: Database) -> Response:
+    try:
+        state, up = _state(database), 1
+    except (ApiError, psycopg.Error):
+        state, up = {}, 0
+    lines = [f'chatkpi_info{{version="{__version__}"}} 1', f"chatkpi_database_up {up}"]
+    lines += [f"chatkpi_{name} {value}" for name, value in state.items() if value is not None]
+    return Response("\n".join(lines) + "\n", mimetype="text/plain")

@@ -1,0 +1,150 @@
+"""Reads requests: strict types, one sentence for what is wrong. SQL checks what they mean."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from datasource.protocol.errors import ApiError
+
+TEXTS = ("kpi", "shape", "interval", "granularity", "compare", "timezone", "refId")
+MENU_TEXTS = ("list", "dim", "key", "target", "metric", "name")
+TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(TEXTS + MENU_TEXTS, (str, "a text")),
+    **dict.fromkeys(("kpis", "by", "expanded"), (list, "a list")),
+    **{"annotation": (dict, "an object"), "offset": (int, "a whole number")},
+}
+DEPTH = 32
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)
+is_digits = re.compile("[0-9]{1,30}").fullmatch
+is_rfc_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+).fullmatch
+Fields = Mapping[str, Any]
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Read a JSON object. Raises ApiError 400 when it is none, or too deep."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(400, "invalid_json", "The body is not JSON.", detail=str(error)) from None
+    if not isinstance(found, dict):
+        raise ApiError(400, "invalid_json", "The body is not a JSON object.")
+    _check_depth(found, 1)
+    return found
+
+
+def _check_depth(value: object, depth: int) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise ApiError(400, "invalid_json", "A text holds a NUL character.")
+    if isinstance(value, dict | list):
+        if depth > DEPTH:
+            raise ApiError(400, "too_deep", f"The JSON is nested more than {DEPTH} deep.")
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_depth(inner, depth + 1)
+
+
+def bad(name: str, what: str) -> ApiError:
+    """Return the refusal of a field of the wrong type, or that cannot be read."""
+    return ApiError(400, "invalid_field", f"{name} must be {what}.")
+
+
+def inner(fields: Fields, name: str) -> dict[str, Any]:
+    """Return a field that is an object, without its nulls; {} when it is left out."""
+    value = fields.get(name)
+    if not isinstance(value, dict | None):
+        raise bad(name, "an object")
+    return {key: one for key, one in (value or {}).items() if one is not None}
+
+
+def question(fields: Fields, around: Fields | None = None) -> dict[str, Any]:
+    """Return the fields of a question under the names that SQL has for them.
+
+    `around` is the request that a target stands in: its filters hold too, its time zone holds
+    when the target names none. Times become texts of UTC. Raises ApiError 400, 422.
+    """
+    around = around or {}
+    found = {name: value for name, value in fields.items() if name in TYPES and value is not None}
+    found.setdefault("timezone", around.get("timezone"))
+    for name, value in found.items():
+        if type(value) is not TYPES[name][0] and value is not None:
+            raise bad(name, TYPES[name][1])
+    for name in ("by", "kpis"):
+        if not all(type(one) is str for one in found.get(name, ())):
+            raise bad(name, "a list of texts")
+    return found | {
+        "side_by_side": "kpis" in found,
+        "kpis": found.get("kpis", [found["kpi"]] if "kpi" in found else []),
+        "starts": moment(fields, "from"),
+        "ends": moment(fields, "to"),
+        "bucket": found.get("interval"),
+        "zone": found["timezone"],
+        "filters": [*_filters(around), *_filters(fields)],
+        "skip": found.get("offset", 0),
+    }
+
+
+def moment(fields: Fields, name: str) -> str | None:
+    """Return an instant given in ms since 1970 or as RFC 3339, as a text of UTC."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer() or is_digits(str(value)):
+        value = int(value)
+    try:
+        if type(value) is int:
+            found = EPOCH + timedelta(milliseconds=value)
+        elif type(value) is str and is_rfc_3339(value):
+            found = datetime.fromisoformat(value.upper())
+        else:
+            raise ValueError
+    except OverflowError:
+        found = EPOCH
+    except ValueError:
+        raise bad(name, "a time in ms, or of RFC 3339 with its offset") from None
+    if not FIRST <= found <= LAST:
+        raise ApiError(422, "invalid_range", "from and to lie in the years 2000 to 2100.")
+    return found.astimezone(UTC).isoformat()
+
+
+def _filters(fields: Fields) -> Iterator[dict[str, Any]]:
+    """Give `filters` (an object by dim, or ad hoc) and `adhocFilters` as objects by dim."""
+    for name in ("filters", "adhocFilters"):
+        given = fields.get(name)
+        if isinstance(given, dict) and name == "filters":
+            found = [given]
+        elif isinstance(given, list):
+            found = [_ad_hoc(one) for one in given]
+        elif given is None:
+            continue
+        else:
+            raise bad(name, "an object by dimension, or a list of ad hoc filters")
+        for one in found:
+            for dim, value in one.items():
+                _check_filter(dim, value)
+            yield one
+
+
+def _ad_hoc(given: object) -> dict[str, Any]:
+    if not isinstance(given, dict) or type(given.get("key")) is not str:
+        raise bad("an ad hoc filter", "an object with key, operator and value")
+    operator = given.get("operator", "=")
+    several = operator in ("=|", "!=|") and given.get("values") is not None
+    values = given["values"] if several else [given.get("value")]
+    op = str(operator).removesuffix("|") if operator in ("=|", "!=|") else operator
+    return {given["key"]: {"op": op, "values": values}}
+
+
+def _check_filter(dim: str, value: object) -> None:
+    if isinstance(value, dict):
+        if type(value.get("op")) is not str or "values" not in value:
+            raise bad(f"the filter on {dim}", "a value, a list, or an object with op and values")
+        value = value["values"]
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str | int | float) for one in values):
+        raise bad(f"the filter on {dim}", "texts or numbers")

@@ -1,0 +1,174 @@
+"""Lists of things, and files for spreadsheets."""
+
+import csv
+import io
+from typing import Any
+
+from tests.datasource.protocol.client import MARCH, Client
+
+A = {"tenant": "a"}
+AT = 1772445600000  # 2026-03-02T10:00:00Z
+MINUTE = 60_000
+
+
+def listed(client: Client, name: str, filters: dict[str, Any] = A, **more: Any) -> Any:
+    return client.rows({"list": name, "filters": filters, **more})
+
+
+def test_entities(client: Client) -> None:
+    assert listed(client, "channels") == [
+        {"id": "c", "name": "Web", "active": True, "channel_type": "web"},
+        {"id": "q", "name": "q", "active": None},
+    ]
+    assert listed(client, "locations") == [{"id": "l", "name": "Town", "active": False}]
+    [uma] = listed(client, "users", {**A, "location": "l", "role": ["agent", "no role"]})
+    assert (
+        uma | {"id": "u", "name": "Uma", "active": True, "level": "2", "department_name": "Sales"}
+        == uma
+    )
+    assert listed(client, "users", {"level": {"op": "!=", "values": ["2"]}}) == []
+    [inbox] = listed(client, "inboxes")
+    assert (inbox["department"], inbox["department_name"]) == ("d", "Sales")
+    assert [row["name"] for row in listed(client, "experiences")] == ["Quiz", "other"]
+    assert [row["id"] for row in listed(client, "experiences", {"folder": "f"})] == ["x"]
+    assert [row["id"] for row in listed(client, "experiences", {"folder": "no folder"})] == [
+        "other"
+    ]
+    assert listed(client, "folders") == [{"id": "f", "name": "Spring", "active": True}]
+    assert listed(client, "departments")[0]["location_name"] == "Town"
+    bots = listed(client, "bots", {})
+    assert [list(bot.items())[:5] for bot in bots] == [
+        [("tenant", "a"), ("tenant_name", "Ámo"), ("id", "r"), ("name", "Robo"), ("active", True)],
+        [
+            ("tenant", "b"),
+            ("tenant_name", "b"),
+            ("id", "ghost"),
+            ("name", "ghost"),
+            ("active", None),
+        ],
+    ]
+
+
+def test_modules(client: Client) -> None:
+    rows = listed(client, "modules", {**A, "experience": "x"}, **MARCH)
+    assert [(row["id"], row["visits"], row["share"], row["position"]) for row in rows] == [
+        ("m1", 2, 1, 1),
+        ("m2", 1, 0.5, 2),
+    ]
+
+
+def test_nps_answers(client: Client) -> None:
+    rows = listed(client, "nps_answers", **MARCH)
+    assert [(row["time"], row["score"], row["segment"], row["name"]) for row in rows] == [
+        (AT + 8 * MINUTE, 2, "detractors", "no experience"),
+        (AT + 7 * MINUTE, 9, "promoters", "Quiz"),
+    ]
+    assert rows[1]["text"] == '=good, "very"'
+    only = listed(client, "nps_answers", {**A, "segment": "promoters"}, **MARCH)
+    assert only == rows[1:]
+
+
+def test_after_sales(client: Client) -> None:
+    not_joined = listed(client, "after_sales_not_joined", **MARCH)
+    assert not_joined == [
+        {"time": AT + 10 * MINUTE, "id": "s 1/é", "name": "s 1/é", "conversation": "s 1/é",
+         "contact": "c1", "url": "https://x.example/c/s%201%2F%C3%A9?a=1",
+         "channel": "c", "channel_name": "Web"}
+    ]  # fmt: skip
+    not_engaged = listed(client, "after_sales_not_engaged", **MARCH)
+    assert [(row["id"], row["channel"]) for row in not_engaged] == [("s2", "q")]
+    assert listed(client, "after_sales_not_engaged", {"channel": "c"}, **MARCH) == []
+
+
+def test_the_tree(client: Client) -> None:
+    def tree(*expanded: Any) -> list[tuple[str, int, str, int]]:
+        rows = listed(client, "after_sales_tree", expanded=list(expanded), **MARCH)
+        return [(row["path"], row["level"], row["name"], row["value"]) for row in rows]
+
+    top = [('["l"]', 1, "Town", 1), ('["no location"]', 1, "no location", 1)]
+    assert tree() == top
+    assert tree('["l"]', ["x"]) == [top[0], ('["l","d"]', 2, "Sales", 1), top[1]]
+    assert tree('["l","d"]') == top  # its parent is closed
+    deep = tree('["l"]', ["l", "d"], '["l","d","u"]')
+    assert [row[1] for row in deep] == [1, 2, 3, 4, 1]
+    assert deep[3][:3] == ('["l","d","u","c"]', 4, "Web")
+    messages = listed(client, "after_sales_tree", kpi="after_sales_messages", **MARCH)
+    assert sum(row["value"] for row in messages) == 3
+
+
+def test_what_there_is(client: Client) -> None:
+    [span] = listed(client, "range")
+    assert (span["first"], span["last"], span["now"]) == (AT, AT + 15 * MINUTE, 1811808000000)
+    catalog = client.rows({"list": "catalog"})
+    assert {"id", "name", "dims", "description_nl"} <= catalog[0].keys()
+    assert all(row["behind"] == 0 for row in client.rows({"list": "freshness"}))
+
+
+def test_hits(client: Client) -> None:
+    rows = listed(client, "hits", kpi="messages", **MARCH)
+    assert len(rows) == 5
+    assert rows[0] | {"time": AT, "kind": "message", "id": "e00", "conversation": "v/1",
+                      "amount": 1, "channel_name": "Web"} == rows[0]  # fmt: skip
+    assert listed(client, "hits", kpi="messages", offset=4, **MARCH) == rows[4:]
+
+
+def lines(client: Client, query: str) -> list[list[str]]:
+    answer = client.get(f"/export/{query}")
+    assert answer.status_code == 200 and answer.content_type == "text/csv; charset=utf-8"
+    assert "\r\n" in answer.text and answer.text.endswith("\r\n")
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+    return list(csv.reader(io.StringIO(answer.text, newline="")))
+
+
+def test_export(client: Client) -> None:
+    march = "from=2026-03-01T00:00:00%2B01:00&to=2026-03-04T00:00:00%2B01:00"
+    assert lines(client, f"messages.csv?{march}&where=tenant=a&by=channel&where=channel=c") == [
+        ["time", "channel", "channel_name", "value"],
+        *(
+            [f"2026-03-0{day}T00:00:00+01:00", "c", "Web", "4" if day == 2 else "0"]
+            for day in (1, 2, 3)
+        ),
+    ]
+    either = "where=channel=c&where=channel=q&shape=total"
+    assert lines(client, f"messages.csv?{march}&{either}") == [["value"], ["5"]]
+    assert lines(client, "nps.csv?where=tenant=b&shape=total&compare=previous") == [
+        ["value", "previous"],
+        ["", ""],
+    ]
+    last = lines(client, "messages.csv?where=tenant=b")
+    assert (len(last), last[1][0], last[-1][0]) == (
+        31,
+        "2027-05-02T00:00:00+00:00",
+        "2027-05-31T00:00:00+00:00",
+    )
+    answer = client.get(f"/export/messages.csv?{march}&where=tenant=a")
+    assert answer.headers["X-Range-From"] == "2026-02-28T23:00:00Z"
+
+
+def test_export_of_answers(client: Client) -> None:
+    march = "from=1772323200000&to=1772668800000&where=tenant=a"
+    rows = lines(client, f"nps_answers.csv?{march}&segment=promoters")
+    assert rows[0] == [
+        "time",
+        "id",
+        "name",
+        "experience",
+        "experience_name",
+        "score",
+        "segment",
+        "text",
+    ]
+    assert rows[1:] == [
+        [
+            "2026-03-02T11:07:00+01:00",
+            "e07",
+            "Quiz",
+            "x",
+            "Quiz",
+            "9",
+            "promoters",
+            '\'=good, "very"',
+        ]
+    ]
+    assert len(lines(client, f"nps_answers.csv?{march}")) == 3
+    assert len(lines(client, f"nps_answers.csv?{march}&segment=passives")) == 1

@@ -1,0 +1,140 @@
+-- Answers as the server sends them: a JSON text for each row or series, numbers as they are, keys in order.
+
+-- The names of a group's dimensions and values as cells: value, name, value, name, … Grouped by tenant they are that tenant's.
+CREATE FUNCTION kpi_http.labelled(by text[], dims text[], asked_tenants integer[]) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(c.cell ORDER BY n.i, c.j), '{}')
+    FROM (SELECT array_agg(tenant_no) AS tenants FROM kpi_data.tenant_number WHERE tenant = dims[array_position(by, 'tenant')]) AS own,
+        unnest(by) WITH ORDINALITY AS n (dim, i),
+        LATERAL (VALUES (1, dims[n.i]), (2, kpi_http.label(n.dim, dims[n.i], coalesce(own.tenants, asked_tenants)))) AS c (j, cell)
+$$;
+
+-- The points of an answer in order: the time of a series, the group with its names, and the numbers as JSON.
+CREATE FUNCTION kpi_http.points(q kpi_http.question) RETURNS TABLE (no bigint, at bigint, dims text[], labels text[], numbers text[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tenants integer[] := kpi_http.tenant_numbers(q.filters);
+BEGIN
+    IF q.shape = 'distribution' THEN
+        PERFORM set_config('kpi.viewer_zone', coalesce(q.zone, ''), true);
+        RETURN QUERY
+        SELECT d.hour::bigint, NULL::bigint, ARRAY[d.hour], ARRAY[d.hour], array_agg(kpi_http.number(d.value) ORDER BY d.weekday)
+        FROM kpi.distribution(q.kpis[1], q.starts, q.ends, q.filters) AS d GROUP BY d.hour;
+    ELSIF q.side_by_side THEN
+        RETURN QUERY
+        WITH kpis AS (
+            SELECT u.id, u.i, CASE WHEN k.fold IN ('sum', 'distinct') THEN 0::numeric END AS nothing
+            FROM unnest(q.kpis) WITH ORDINALITY AS u (id, i) JOIN kpi_admin.kpi AS k ON k.kpi_id = u.id
+        ), totals AS MATERIALIZED (
+            SELECT kpis.i, a.dims, a.value
+            FROM kpis, kpi_admin.answer(kpis.id, 'total', q.starts, q.ends, NULL, q.filters, q."by", q.granularity, q.zone) AS a
+        )
+        SELECT row_number() OVER (ORDER BY g.dims COLLATE "C"), NULL::bigint, g.dims, kpi_http.labelled(q."by", g.dims, tenants),
+            array_agg(kpi_http.number(CASE WHEN t.i IS NULL THEN kpis.nothing ELSE t.value END) ORDER BY kpis.i)
+        FROM (SELECT DISTINCT totals.dims FROM totals) AS g CROSS JOIN kpis LEFT JOIN totals AS t ON t.i = kpis.i AND t.dims = g.dims
+        GROUP BY g.dims;
+    ELSE
+        RETURN QUERY
+        WITH p AS MATERIALIZED (
+            SELECT * FROM kpi_admin.answer(q.kpis[1], replace(q.shape, 'table', 'series'), q.starts, q.ends, q.bucket, q.filters, q."by",
+                q.granularity, q.zone, q.compare IS NOT NULL) WITH ORDINALITY AS a (at, dims, value, previous, no)
+        ), g AS MATERIALIZED (
+            SELECT d.dims, kpi_http.labelled(q."by", d.dims, tenants) AS labels FROM (SELECT DISTINCT p.dims FROM p) AS d
+        )
+        SELECT p.no, kpi_http.ms(p.at), p.dims, g.labels,
+            kpi_http.number(p.value) || CASE WHEN q.compare IS NULL THEN '{}' ELSE ARRAY[kpi_http.number(p.previous)] END
+        FROM p JOIN g USING (dims);
+    END IF;
+END
+$$;
+
+-- The columns of an answer, each with its type.
+CREATE FUNCTION kpi_http.columns(q kpi_http.question) RETURNS TABLE (no bigint, name text, kind text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT row_number() OVER (ORDER BY c.part, c.i), c.name, CASE c.part WHEN 1 THEN 'time' WHEN 2 THEN 'string' ELSE 'number' END
+    FROM (
+        SELECT 1 AS part, 1::numeric AS i, 'time' AS name WHERE q.shape NOT IN ('total', 'distribution')
+        UNION ALL SELECT 2, d.i, d.dim FROM unnest(q."by") WITH ORDINALITY AS d (dim, i)
+        UNION ALL SELECT 2, d.i + 0.5, d.dim || '_name' FROM unnest(q."by") WITH ORDINALITY AS d (dim, i)
+        UNION ALL SELECT 2, 1, 'hour' WHERE q.shape = 'distribution'
+        UNION ALL SELECT 3, m.i, m.name FROM unnest(CASE
+            WHEN q.shape = 'distribution' THEN '{mon,tue,wed,thu,fri,sat,sun}'
+            WHEN q.side_by_side THEN q.kpis
+            WHEN q.compare IS NOT NULL THEN '{value,previous}'
+            ELSE '{value}'
+        END::text[]) WITH ORDINALITY AS m (name, i)
+    ) AS c
+$$;
+
+-- Rows of cells as JSON, in order.
+CREATE FUNCTION kpi_http.cells(q kpi_http.question) RETURNS TABLE (no bigint, cells text[])
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.no, CASE WHEN p.at IS NULL THEN '{}' ELSE ARRAY[p.at::text] END || ARRAY(SELECT to_json(l)::text FROM unnest(p.labels) AS l) || p.numbers
+    FROM kpi_http.points(q) AS p
+$$;
+
+-- POST /rows: an object a row. The question has passed `used_range`.
+CREATE FUNCTION kpi_http.rows(asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := kpi_http.question(asked);
+    keys text[] := ARRAY(SELECT c.name FROM kpi_http.columns(q) AS c ORDER BY c.no);
+BEGIN
+    IF q.list IS NOT NULL THEN
+        RETURN QUERY SELECT kpi_http.list(q);
+    ELSE
+        RETURN QUERY SELECT kpi_http.object(keys, c.cells) FROM kpi_http.cells(q) AS c ORDER BY c.no;
+    END IF;
+END
+$$;
+
+-- The columns of the rows, for a file's first line, which an empty answer has too.
+CREATE FUNCTION kpi_http.column_names(asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := kpi_http.question(asked);
+BEGIN
+    IF q.list IS NULL THEN
+        RETURN QUERY SELECT c.name FROM kpi_http.columns(q) AS c ORDER BY c.no;
+    ELSE
+        RETURN QUERY SELECT unnest('{tenant,tenant_name}'::text[]) WHERE cardinality(kpi_http.tenant_numbers(q.filters)) > 1;
+        RETURN QUERY SELECT unnest('{time,id,name,experience,experience_name,score,segment,text}'::text[]);
+    END IF;
+END
+$$;
+
+-- POST /query: a series for each group and, compared, one more right after it; or one table.
+CREATE FUNCTION kpi_http.frames(asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := kpi_http.question(asked);
+    ref text := coalesce(',"refId":' || to_json(q."refId")::text, '');
+    title text := (SELECT k.title FROM kpi_admin.kpi AS k WHERE k.kpi_id = q.kpis[1]);
+BEGIN
+    IF q.shape NOT IN ('series', 'cumulative') THEN
+        RETURN QUERY
+        SELECT '{"type":"table","columns":' || (SELECT json_agg(json_build_object('text', c.name, 'type', c.kind) ORDER BY c.no) FROM kpi_http.columns(q) AS c)::text
+            || ',"rows":[' || coalesce(string_agg('[' || array_to_string(r.cells, ',') || ']', ',' ORDER BY r.no), '') || ']' || ref || '}'
+        FROM kpi_http.cells(q) AS r;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT '{"target":' || to_json(CASE WHEN q."by" = '{}' THEN title ELSE
+            (SELECT string_agg(l.name, ', ' ORDER BY l.i) FROM unnest(s.labels) WITH ORDINALITY AS l (name, i) WHERE l.i % 2 = 0)
+        END || CASE s.i WHEN 1 THEN '' ELSE ' (previous)' END)::text || ',"datapoints":[' || s.points || ']' || ref || '}'
+    FROM (
+        SELECT p.labels, n.i, min(p.no) AS no, string_agg(format('[%s,%s]', n.number, p.at), ',' ORDER BY p.no) AS points
+        FROM kpi_http.points(q) AS p, unnest(p.numbers) WITH ORDINALITY AS n (number, i)
+        GROUP BY p.labels, n.i
+    ) AS s
+    ORDER BY s.no, s.i;
+    IF NOT FOUND AND cardinality(q."by") = 0 THEN  -- nothing is left of the range
+        RETURN QUERY
+        SELECT '{"target":' || to_json(title || s)::text || ',"datapoints":[]' || ref || '}'
+        FROM unnest(CASE WHEN q.compare IS NULL THEN ARRAY[''] ELSE ARRAY['', ' (previous)'] END) AS s;
+    END IF;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION kpi_http.rows, kpi_http.column_names, kpi_http.frames TO kpi_server;

@@ -1,0 +1,260 @@
+-- Lists of things, a JSON text a row.
+
+-- Every value of a dimension that occurs in the asked tenants, under filters on other dimensions.
+CREATE FUNCTION kpi_http.occurring(dim_name text, filters jsonb) RETURNS TABLE (tenant_no integer, value text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    conditions jsonb := kpi_admin.conditions(filters);
+    needed text[] := array_remove(dim_name || ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c), 'tenant');
+    ranges kpi_admin.tenant_range[] := ARRAY(
+        SELECT (t.tenant_no, t.tenant, t.zone, '1999-01-01', '2102-01-01', '1999-01-01', '2102-01-01')::kpi_admin.tenant_range
+        FROM kpi_admin.asked_tenants(conditions) AS t WHERE t.tenant_no IS NOT NULL
+    );
+    k kpi_admin.kpi;
+BEGIN
+    IF needed = '{}' THEN
+        RETURN QUERY SELECT r.tenant_no, r.tenant FROM unnest(ranges) AS r;
+        RETURN;
+    END IF;
+    FOR k IN SELECT * FROM kpi_admin.kpi WHERE needed <@ dims AND fold NOT IN ('ratio', 'value', 'level') LOOP
+        RETURN QUERY
+        SELECT n.tenant_no, f.dims[2] FROM kpi_admin.folded(k, ranges, false, 'total', conditions, ARRAY['tenant', dim_name], false) AS f
+        JOIN kpi_data.tenant_number AS n ON n.tenant = f.dims[1];
+    END LOOP;
+    IF k IS NULL THEN
+        PERFORM kpi_admin.refuse('unknown_dimension', format('no KPI has the dimensions %s', left(array_to_string(needed, ', '), 100)));
+    END IF;
+END
+$$;
+
+-- Whether the dims of a thing meet the conditions on them.
+CREATE FUNCTION kpi_http.meets(dims jsonb, conditions jsonb) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM jsonb_array_elements(conditions) AS c
+        WHERE c ->> 'dim' <> 'tenant' AND NOT kpi_admin.meets(dims ->> (c ->> 'dim'), c)
+    )
+$$;
+
+-- Dimensions with the names of their values beside them.
+CREATE FUNCTION kpi_http.named(dims jsonb, tenants integer[]) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT dims || coalesce(jsonb_object_agg(d.dim || '_name', kpi_http.label(d.dim, dims ->> d.dim, tenants)), '{}')
+    FROM kpi_admin.dim AS d WHERE dims ? d.dim AND d.entity IS NOT NULL
+$$;
+
+CREATE FUNCTION kpi_http.ranges(q kpi_http.question, kpi_id text) RETURNS SETOF kpi_admin.tenant_range
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.* FROM kpi_admin.tenant_ranges(kpi_admin.grain(kpi_admin.definition(kpi_id), q.starts, q.ends, q.granularity),
+        q.starts, q.ends, kpi_admin.conditions(q.filters), kpi_admin.known_zone(q.zone)) AS r
+    WHERE r.first_day IS NOT NULL
+$$;
+
+-- What every list gives: whose it is, in order; cells that come first; dims, by which it is filtered.
+CREATE TYPE kpi_http.thing_row AS (tenant_no integer, cells json, dims jsonb);
+
+CREATE FUNCTION kpi_http.list_nps_answers(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.tenant_no, json_build_object('time', kpi_http.ms(e.at), 'id', e.id, 'name', kpi_http.label('experience', coalesce(e.experience, 'no experience'), ARRAY[e.tenant_no]), 'text', d.text),
+        jsonb_build_object('experience', coalesce(e.experience, 'no experience'), 'score', e.score, 'segment',
+            CASE WHEN e.score <= 6 THEN 'detractors' WHEN e.score <= 8 THEN 'passives' ELSE 'promoters' END)
+    FROM kpi_http.ranges(q, 'nps_answers') AS r
+    JOIN kpi_fact.event AS e ON e.tenant_no = r.tenant_no AND e.kind = 'nps' AND e.day >= r.first_day AND e.day < r.last_day AND e.at >= r.starts AND e.at < r.ends
+    JOIN kpi_data.event AS d ON d.tenant_no = e.tenant_no AND d.id = e.id
+    WHERE d.text IS NOT NULL
+    ORDER BY e.at DESC, e.id COLLATE "C" DESC
+$$;
+
+CREATE FUNCTION kpi_http.url_encoded(part text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(string_agg(CASE WHEN c ~ '^[A-Za-z0-9_.~-]$' THEN c
+        ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY i), '')
+    FROM regexp_split_to_table(part, '') WITH ORDINALITY AS s (c, i)
+$$;
+
+CREATE FUNCTION kpi_http.list_after_sales(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.tenant_no, json_build_object('time', kpi_http.ms(a.at), 'id', v.conversation, 'name', v.conversation, 'conversation', v.conversation,
+            'contact', c.contact, 'url', replace(t.conversation_url, '{conversation}', kpi_http.url_encoded(v.conversation))),
+        jsonb_build_object('channel', coalesce(a.channel, 'no touchpoint'))
+    FROM kpi_http.ranges(q, 'after_sales_invited') AS r
+    JOIN kpi_fact.after_sales AS a ON a.tenant_no = r.tenant_no AND a.day >= r.first_day AND a.day < r.last_day AND a.at >= r.starts AND a.at < r.ends
+    JOIN kpi_fact.conversation AS v ON v.conversation_no = a.conversation_no
+    LEFT JOIN kpi_fact.contact AS c ON c.contact_no = a.contact_no
+    LEFT JOIN kpi_data.tenant AS t ON t.tenant_no = a.tenant_no
+    WHERE CASE q.list WHEN 'after_sales_not_joined' THEN NOT a.joined ELSE a.joined AND NOT a.engaged END
+    ORDER BY a.at DESC, v.conversation COLLATE "C" DESC
+$$;
+
+-- Entities of a kind by name, and the ids without a record.
+CREATE FUNCTION kpi_http.list_entities(q kpi_http.question, kind_name text) RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.tenant_no, json_build_object('id', e.id, 'name', e.name, 'active', e.active), e.more || e.dims
+    FROM (
+        SELECT t.tenant_no, t.id, t.name, t.active, t.dims, t.more FROM kpi_http.thing AS t
+        WHERE t.kind = kind_name AND t.tenant_no = ANY (kpi_http.tenant_numbers(q.filters))
+        UNION ALL
+        SELECT DISTINCT o.tenant_no, o.value, o.value, NULL::boolean,
+            coalesce((SELECT jsonb_object_agg(d, 'no ' || d) FROM unnest(kpi_http.list_dims(q)) AS d), '{}'), '{}'::jsonb
+        FROM kpi_http.occurring(kind_name, kpi_http.tenant_filter(q.filters)) AS o
+        WHERE o.value <> CASE kind_name WHEN 'channel' THEN 'no touchpoint' ELSE 'no ' || kind_name END
+            AND NOT EXISTS (SELECT FROM kpi_http.thing AS t WHERE t.kind = kind_name AND t.tenant_no = o.tenant_no AND t.id = o.value)
+    ) AS e
+    ORDER BY e.name COLLATE "C", e.id COLLATE "C", e.tenant_no
+$$;
+
+-- The same tenants and nothing else: the asked ones by name.
+CREATE FUNCTION kpi_http.tenant_filter(filters jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_array(jsonb_build_object('tenant', jsonb_build_object('op', '=', 'values', coalesce(jsonb_agg(t.tenant), '[""]'))))
+    FROM kpi_admin.asked_tenants(kpi_admin.conditions(filters)) AS t
+$$;
+
+-- Modules in their order, with all their visits whatever experience an event names.
+CREATE FUNCTION kpi_http.list_modules(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH visits AS (
+        SELECT n.tenant_no, a.dims[2] AS module, a.value
+        FROM kpi_admin.answer('module_visits', 'total', q.starts, q.ends, NULL, kpi_http.tenant_filter(q.filters), '{tenant,module}', q.granularity, q.zone) AS a
+        JOIN kpi_data.tenant_number AS n ON n.tenant = a.dims[1]
+    ), modules AS (
+        SELECT m.tenant_no, m.cells ->> 'id' AS id, m.cells, m.dims, coalesce(v.value, 0) AS visits
+        FROM kpi_http.list_entities(q, 'module') AS m LEFT JOIN visits AS v ON v.tenant_no = m.tenant_no AND v.module = m.cells ->> 'id'
+        WHERE kpi_http.meets(m.dims, kpi_admin.conditions(q.filters))
+    )
+    SELECT m.tenant_no, json_build_object('id', m.id, 'name', m.cells -> 'name', 'active', m.cells -> 'active', 'visits', m.visits,
+        'share', coalesce(trim_scale(m.visits / nullif(max(m.visits) OVER (), 0)), 0)), m.dims
+    FROM modules AS m
+    ORDER BY (m.dims ->> 'position')::integer NULLS LAST, m.id COLLATE "C", m.tenant_no
+$$;
+
+CREATE FUNCTION kpi_http.list_hits(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT n.tenant_no, json_build_object('time', kpi_http.ms(h.at), 'kind', h.kind, 'id', h.id, 'name', h.id,
+        'contact', h.contact, 'conversation', h.conversation, 'amount', trim_scale(h.amount)), h.dims
+    FROM kpi_admin.hits(q.kpis[1], q.starts, q.ends, q.filters, q.granularity, q.zone, 1000, q.skip)
+        WITH ORDINALITY AS h (tenant_id, at, kind, id, contact, conversation, amount, dims, no)
+    JOIN kpi_data.tenant_number AS n ON n.tenant = h.tenant_id
+    ORDER BY h.no
+$$;
+
+-- Location, department, user, channel: the values of a KPI, each level's under the paths that are expanded.
+CREATE FUNCTION kpi_http.list_tree(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    steps text[] := '{location,department,user,channel}';
+    k kpi_admin.kpi := kpi_admin.definition(coalesce(q.kpis[1], 'after_sales_sessions'));
+    open_paths jsonb := '[]';
+    path jsonb;
+BEGIN
+    FOR path IN SELECT jsonb_array_elements(coalesce(q.expanded, '[]')) LOOP
+        BEGIN
+            path := CASE jsonb_typeof(path) WHEN 'string' THEN (path #>> '{}')::jsonb ELSE path END;
+        EXCEPTION WHEN data_exception THEN
+            path := NULL;
+        END;
+        IF jsonb_typeof(path) IS DISTINCT FROM 'array' THEN
+            PERFORM kpi_admin.refuse('invalid_path', 'a path is the ids as a JSON list');
+        END IF;
+        open_paths := open_paths || jsonb_build_array(path);
+    END LOOP;
+    RETURN QUERY
+    WITH nodes AS (
+        SELECT n.tenant_no, n.tenant, s.level, a.dims[2:] AS ids, a.value,
+            ARRAY(SELECT kpi_http.label(steps[i], a.dims[1 + i], ARRAY[n.tenant_no]) FROM generate_series(1, s.level) AS i) AS names
+        FROM generate_series(1, least(4, 1 + (SELECT max(jsonb_array_length(o)) FROM jsonb_array_elements(open_paths || '[[]]') AS o))) AS s (level),
+            kpi_admin.answer(k.kpi_id, 'total', q.starts, q.ends, NULL, q.filters, ARRAY['tenant'] || steps[1:s.level], q.granularity, q.zone) AS a
+        JOIN kpi_data.tenant_number AS n ON n.tenant = a.dims[1]
+        WHERE NOT EXISTS (
+            SELECT FROM generate_series(1, s.level - 1) AS i
+            WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(open_paths) AS o WHERE o = to_jsonb(a.dims[2:1 + i]))
+        )
+    )
+    SELECT n.tenant_no, json_build_object('path', to_json(n.ids)::text, 'level', n.level, 'id', n.ids[n.level], 'name', n.names[n.level], 'value', trim_scale(n.value)), '{}'::jsonb
+    FROM nodes AS n
+    ORDER BY n.tenant COLLATE "C", ARRAY(SELECT p FROM unnest(n.names, n.ids) WITH ORDINALITY AS u (name, id, i), unnest(ARRAY[u.name, u.id]) WITH ORDINALITY AS v (p, j) ORDER BY u.i, v.j) COLLATE "C";
+END
+$$;
+
+CREATE FUNCTION kpi_http.list_catalog() RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT NULL::integer, json_build_object('id', c.kpi_id, 'name', c.title, 'kpi_id', c.kpi_id, 'family', c.family, 'title', c.title, 'description', c.description,
+        'title_nl', c.title_nl, 'description_nl', c.description_nl, 'unit', c.unit, 'counting', c.counting,
+        'dims', array_to_string(c.dims, ', '), 'view_name', c.view_name, 'source', c.source), '{}'::jsonb
+    FROM kpi.catalog AS c
+$$;
+
+CREATE FUNCTION kpi_http.list_freshness() RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT NULL::integer, json_build_object('id', f.view_name, 'name', f.view_name, 'view_name', f.view_name, 'kpi_ids', array_to_string(f.kpi_ids, ', '),
+        'refreshed_at', kpi_http.ms(f.refreshed_at), 'newest_event', kpi_http.ms(f.newest_event), 'behind', trim_scale(extract(epoch FROM f.behind))), '{}'::jsonb
+    FROM kpi.freshness AS f
+$$;
+
+CREATE FUNCTION kpi_http.list_range(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT NULL::integer, json_build_object('id', 'range', 'name', 'range', 'first', kpi_http.ms(min(e.at)), 'last', kpi_http.ms(max(e.at)), 'now', kpi_http.ms(kpi_admin.now())), '{}'::jsonb
+    FROM kpi_fact.event AS e WHERE e.tenant_no = ANY (kpi_http.tenant_numbers(q.filters))
+$$;
+
+-- The dimensions by which a list can be filtered, besides tenant; refuses a list that there is not.
+CREATE FUNCTION kpi_http.list_dims(q kpi_http.question) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF q.list IN ('hits', 'after_sales_tree') THEN
+        RETURN (kpi_admin.definition(coalesce(q.kpis[1], 'after_sales_sessions'))).dims;
+    ELSIF q.list NOT IN ('nps_answers', 'after_sales_not_joined', 'after_sales_not_engaged', 'modules', 'channels', 'users', 'locations', 'departments',
+        'inboxes', 'experiences', 'folders', 'bots', 'catalog', 'freshness', 'range')
+    THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP404', CONSTRAINT = 'unknown_list', MESSAGE = format('there is no list %s', left(q.list, 100));
+    END IF;
+    RETURN CASE q.list
+        WHEN 'nps_answers' THEN '{experience,score,segment}'
+        WHEN 'after_sales_not_joined' THEN '{channel}'
+        WHEN 'after_sales_not_engaged' THEN '{channel}'
+        WHEN 'modules' THEN '{experience,module_type}'
+        WHEN 'users' THEN '{role,level,department,location}'
+        WHEN 'departments' THEN '{location}'
+        WHEN 'inboxes' THEN '{department}'
+        WHEN 'experiences' THEN '{folder}'
+        ELSE '{}'
+    END::text[];
+END
+$$;
+
+-- The rows of a list as JSON texts.
+CREATE FUNCTION kpi_http.list(q kpi_http.question) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    allowed text[] := kpi_http.list_dims(q) || ARRAY['tenant'];
+    conditions jsonb := kpi_admin.conditions(q.filters);
+    stranger text := (SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c WHERE NOT c ->> 'dim' = ANY (allowed) LIMIT 1);
+    several boolean := (SELECT count(*) > 1 FROM kpi_admin.asked_tenants(conditions));
+    -- What the function that lists them has filtered itself.
+    filtered boolean := q.list IN ('hits', 'after_sales_tree', 'modules');
+BEGIN
+    IF stranger IS NOT NULL THEN
+        PERFORM kpi_admin.refuse('unknown_dimension', format('the list %s has no dimension %s', q.list, left(stranger, 100)), 'It has: ' || array_to_string(allowed, ', ') || '.');
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'SELECT ''{'' || concat_ws('','', CASE WHEN $3 AND l.tenant_no IS NOT NULL THEN (
+                SELECT format(''"tenant":%%s,"tenant_name":%%s'', to_json(t.id), to_json(t.name)) FROM kpi_http.thing AS t WHERE t.kind = ''tenant'' AND t.tenant_no = l.tenant_no
+            ) END, substr(l.cells::text, 2, length(l.cells::text) - 2), nullif(substr(d.dims, 2, length(d.dims) - 2), '''')) || ''}''
+         FROM kpi_http.%s WITH ORDINALITY AS l (tenant_no, cells, dims, no), LATERAL (SELECT kpi_http.named(l.dims, ARRAY[l.tenant_no])::text AS dims) AS d
+         WHERE $4 OR kpi_http.meets(l.dims, $2)
+         ORDER BY l.no LIMIT 10000',
+        CASE q.list
+            WHEN 'nps_answers' THEN 'list_nps_answers($1)'
+            WHEN 'after_sales_not_joined' THEN 'list_after_sales($1)'
+            WHEN 'after_sales_not_engaged' THEN 'list_after_sales($1)'
+            WHEN 'modules' THEN 'list_modules($1)'
+            WHEN 'hits' THEN 'list_hits($1)'
+            WHEN 'after_sales_tree' THEN 'list_tree($1)'
+            WHEN 'catalog' THEN 'list_catalog()'
+            WHEN 'freshness' THEN 'list_freshness()'
+            WHEN 'range' THEN 'list_range($1)'
+            ELSE format('list_entities($1, %L)', CASE q.list WHEN 'inboxes' THEN 'inbox' ELSE rtrim(q.list, 's') END)
+        END
+    ) USING q, conditions, several, filtered;
+END
+$$;

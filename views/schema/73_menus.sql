@@ -1,0 +1,121 @@
+-- What Grafana asks to fill its menus, and annotations: a JSON text a row. `asked` are the fields of the request.
+
+CREATE FUNCTION kpi_http.dim_values(dim_name text, filters jsonb) RETURNS TABLE (id text, name text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM kpi_http.conditions(filters);
+    RETURN QUERY
+    SELECT v.value, kpi_http.label(dim_name, v.value, v.tenants)
+    FROM (
+        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants FROM kpi_http.occurring(dim_name, filters) AS o GROUP BY o.value
+        ORDER BY o.value COLLATE "C" LIMIT 1000
+    ) AS v
+    ORDER BY v.value COLLATE "C";
+END
+$$;
+
+CREATE FUNCTION kpi_http.tag_keys(asked jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_build_object('type', 'string', 'text', d.dim, 'key', d.dim)::text FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
+$$;
+
+CREATE FUNCTION kpi_http.tag_values(asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF asked ->> 'key' IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_key', MESSAGE = 'the request names no key';
+    END IF;
+    RETURN QUERY SELECT json_build_object('text', v.id)::text FROM kpi_http.dim_values(asked ->> 'key', '[]') AS v;
+END
+$$;
+
+-- The options of a variable: the things of a list, or the values of a dimension.
+CREATE FUNCTION kpi_http.variable(asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (asked ->> 'list' IS NULL) = (asked ->> 'dim' IS NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'invalid_field', MESSAGE = 'payload names either a list or a dim';
+    ELSIF asked ->> 'list' IS NOT NULL THEN
+        PERFORM kpi_http.used_range(asked);
+        RETURN QUERY
+        SELECT json_build_object('__text', (array_agg(r.row::json ->> 'name' ORDER BY r.no))[1], '__value', r.row::json ->> 'id')::text
+        FROM kpi_http.list(kpi_http.question(asked)) WITH ORDINALITY AS r (row, no)
+        GROUP BY r.row::json ->> 'id' ORDER BY min(r.no);
+    ELSE
+        RETURN QUERY
+        SELECT json_build_object('__text', v.name, '__value', v.id)::text FROM kpi_http.dim_values(asked ->> 'dim', asked -> 'filters') AS v
+        ORDER BY v.name COLLATE "C", v.id COLLATE "C";
+    END IF;
+END
+$$;
+
+-- The KPIs whose id or title holds a text.
+CREATE FUNCTION kpi_http.search(asked jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_build_object('text', k.title, 'value', k.kpi_id)::text FROM kpi_admin.kpi AS k
+    WHERE strpos(lower(k.kpi_id || E'\n' || k.title), lower(coalesce(asked ->> 'target', ''))) > 0
+    ORDER BY k.position
+$$;
+
+-- What a field of a KPI's payload can be; null for a field with no such choice.
+CREATE FUNCTION kpi_http.options(dims text[], field text) RETURNS json
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_agg(json_build_object('label', o, 'value', o)) FROM unnest(CASE field
+        WHEN 'shape' THEN '{series,cumulative,total,table,distribution}'
+        WHEN 'by' THEN dims || ARRAY['tenant']
+        WHEN 'interval' THEN '{auto,hour,day,week,month}'
+        WHEN 'granularity' THEN '{day,hour}'
+        WHEN 'compare' THEN '{previous}'
+    END::text[]) AS o
+$$;
+
+CREATE FUNCTION kpi_http.metrics(asked jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'payloads', (
+        SELECT json_agg(json_build_object('label', f, 'name', f, 'type', CASE f WHEN 'by' THEN 'multi-select' ELSE 'select' END, 'options', kpi_http.options(k.dims, f)))
+        FROM unnest('{shape,by,interval,granularity,compare}'::text[]) AS f
+    ))::text FROM kpi_admin.kpi AS k ORDER BY k.position
+$$;
+
+CREATE FUNCTION kpi_http.payload_options(asked jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT o::text FROM json_array_elements(kpi_http.options((kpi_admin.definition(asked ->> 'metric')).dims, asked ->> 'name')) AS o
+$$;
+
+-- The time zone that the asked tenants share, else UTC; the last 30 whole days there as RFC 3339.
+CREATE FUNCTION kpi_http.last_days(asked jsonb, OUT zone text, OUT starts text, OUT ends text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    today date;
+BEGIN
+    SELECT CASE WHEN count(DISTINCT t.zone) = 1 THEN min(t.zone) ELSE 'UTC' END INTO zone
+    FROM kpi_admin.asked_tenants(kpi_http.conditions(asked -> 'filters')) AS t;
+    today := kpi_admin.now() AT TIME ZONE zone;
+    starts := kpi_http.rfc3339(kpi_admin.day_start(zone, today - 30));
+    ends := kpi_http.rfc3339(kpi_admin.day_start(zone, today));
+END
+$$;
+
+-- Each local 1 January in the range.
+CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked);
+    zone text := (kpi_http.last_days(asked)).zone;
+BEGIN
+    IF q.starts IS NULL OR q.ends IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_range', MESSAGE = 'the request needs a range with from and to';
+    ELSIF q.starts >= q.ends THEN
+        PERFORM kpi_admin.refuse('invalid_range', 'from must be before to');
+    END IF;
+    RETURN QUERY
+    SELECT json_build_object('annotation', asked -> 'annotation', 'time', kpi_http.ms(n.starts), 'title', n.year::text, 'text', n.year::text)::text
+    FROM (SELECT y AS year, kpi_admin.day_start(zone, make_date(y, 1, 1)) AS starts FROM generate_series(2000, 2101) AS y) AS n
+    WHERE n.starts >= q.starts AND n.starts < q.ends
+    ORDER BY n.year;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION kpi_http.tag_keys, kpi_http.tag_values, kpi_http.variable, kpi_http.search, kpi_http.metrics,
+    kpi_http.payload_options, kpi_http.last_days, kpi_http.annotations TO kpi_server;
