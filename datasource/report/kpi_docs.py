@@ -1,4 +1,4 @@
-"""`docs/kpis.md` and its translation: what each number counts, how, from which events, in which SQL.
+"""`docs/kpis.md` and its translation: what each number counts, how, from what, in which SQL.
 
 `python -m datasource.report.kpi_docs [FOLDER]` writes them; a test sees that they are up to date.
 """
@@ -23,7 +23,7 @@ TEXTS = {
     },
     "nl": {
         "title": "KPI's",
-        "intro": "Elke KPI zoals `views/kpi/` haar definieert. Deze pagina is uit die bestanden gemaakt.",
+        "intro": "Elke KPI zoals `views/kpi/` haar definieert; deze pagina is daaruit gemaakt.",
         "families": ["Experience", "Modules", "Chats", "Potentieel", "Aftersales", "Bots"],
         "how": "Telling",
         "of": "uit",
@@ -37,7 +37,8 @@ TEXTS = {
 
 def build(catalog: Catalog) -> dict[str, str]:
     """The pages by their path below the repository."""
-    return {f"docs/kpis{'' if lang == 'en' else f'.{lang}'}.md": _page(catalog, lang) for lang in TEXTS}
+    paths = {"en": "docs/kpis.md", "nl": "docs/kpis.nl.md"}
+    return {path: _page(catalog, lang) for lang, path in paths.items()}
 
 
 def _page(catalog: Catalog, lang: str) -> str:
@@ -54,7 +55,8 @@ def _page(catalog: Catalog, lang: str) -> str:
 def _entry(kpi: Kpi, lang: str) -> list[str]:
     words = TEXTS[lang]
     title, description = kpi.words[lang]
-    dims = ", ".join(DIMS[dim].title_nl if lang == "nl" else DIMS[dim].title for dim in ("tenant", *kpi.dims))
+    known = [DIMS[dim] for dim in ("tenant", *kpi.dims)]
+    dims = ", ".join(dim.title_nl if lang == "nl" else dim.title for dim in known)
     grain = f" ({words['month']})" if kpi.grain == "month" else ""
     return [
         f"### {title}",

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from datasource.catalog import Catalog, DefinitionError, views_folder
 from datasource.compile import compile_kpis
 from tests.agreement import ask_sql, installed
 from tests.conftest import Databases
-
-import pytest
 
 KPI = """\
 -- title: Late clicks

@@ -1,7 +1,6 @@
 """What an SQL login sees is its tenants', whatever it tries."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg

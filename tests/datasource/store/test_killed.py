@@ -1,0 +1,123 @@
+"""A load, a refresh or the database killed at any moment: run again, and nothing shows of it."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from datasource.store import embedded
+from datasource.store.connection import connect
+from datasource.store.load import load
+from datasource.store.migrate import init
+from datasource.store.refresh import refresh
+from tests.agreement import CATALOG, load_records
+from tests.datasource.store.test_refresh import everything
+from tests.oracle.random_records import tenants
+
+MOMENTS = int(os.environ.get("CHATKPI_KILLS", "30"))
+ROUND = """
+import sys
+from pathlib import Path
+from datasource.catalog import Catalog
+from datasource.store.connection import connect
+from datasource.store.load import load
+from datasource.store.refresh import refresh
+connection = connect(sys.argv[1], autocommit=True)
+print("started", flush=True)
+load(connection, [Path(sys.argv[2])])
+refresh(connection, Catalog.read())
+"""
+RECORDS = tenants(61, 3)
+HALF = len(RECORDS) // 2
+
+
+class Site:
+    """A server of its own, since this one gets killed; one database that nothing happened to."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.home = home
+        self.late = folder / "late.ndjson"
+        self.url = embedded.url(home, throwaway=True)
+        with connect(self.url, autocommit=True) as connection:
+            init(connection, CATALOG)
+            load_records(connection, RECORDS[:HALF], folder)
+            refresh(connection, CATALOG)
+        (folder / "records.ndjson").rename(folder / "early.ndjson")
+        self.half = self.copy(self.url)
+        with connect(self.url, autocommit=True) as connection:
+            load_records(connection, RECORDS[HALF:], folder)
+            (folder / "records.ndjson").rename(self.late)
+            self.before = everything(connection)  # loaded, not refreshed: the numbers of before
+            started = time.monotonic()
+            refresh(connection, CATALOG)
+            self.takes = time.monotonic() - started + 0.5
+            self.undisturbed = everything(connection)
+
+    def copy(self, url: str) -> str:
+        """A new database that is a copy of another; waits for the server to be back."""
+        source = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+        name = f"copy_{random.randbytes(6).hex()}"
+        for _ in range(200):
+            try:
+                with psycopg.connect(self.url.replace("/chatkpi?", "/postgres?"), autocommit=True) as connection:
+                    connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'.encode())
+                    # A copied sequence is not in the log until a checkpoint: a crash would turn it back.
+                    connection.execute("CHECKPOINT")
+                return self.url.replace("/chatkpi?", f"/{name}?")
+            except (psycopg.OperationalError, psycopg.errors.ObjectInUse):
+                time.sleep(0.1)
+        raise AssertionError("the server did not come back")
+
+    def postmaster(self) -> int:
+        """The process id of the server."""
+        return int((self.home / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = Path(tempfile.mkdtemp(prefix="chatkpi-killed-"))
+    yield Site(tmp_path_factory.mktemp("killed"), home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def connected(url: str) -> psycopg.Connection[Any]:
+    """A connection, once the server takes any."""
+    for _ in range(200):
+        try:
+            return psycopg.connect(url, autocommit=True)
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not come back")
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_killed_and_run_again(moment: int, site: Site) -> None:
+    rng = random.Random(moment)
+    url = site.copy(site.half)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ROUND, url, str(site.late)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout and process.stdout.readline() == b"started\n"
+    time.sleep(rng.uniform(0, site.takes))
+    if moment % 3 == 2:
+        os.kill(site.postmaster(), signal.SIGKILL)
+    process.kill()
+    process.wait()
+    with connected(url) as connection:
+        seen = everything(connection)
+        assert seen in (site.before, site.undisturbed), "neither the old numbers nor the new ones"
+        load(connection, [site.late])
+        refresh(connection, CATALOG)
+        assert everything(connection) == site.undisturbed
+        again = refresh(connection, CATALOG)
+    assert again.slices == 0
