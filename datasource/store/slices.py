@@ -17,7 +17,7 @@ Connection = psycopg.Connection[TupleRow]
 
 LARGE = 5000  # rows of a slice from which bitmaps of its members pay
 CHUNK_BITS = 11  # as the planner has it
-CROWD = 4  # members a bitmap needs to be smaller than their rows
+CROWD = 2  # members of a bitmap on average from which it is no larger than their rows
 ALL_TIME = (date(2000, 1, 1), date(2101, 2, 1))
 KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 
@@ -89,12 +89,16 @@ def _members(connection: Connection, relation: str) -> tuple[str | None, list[in
     if not crowded:
         return None, None
     name, bits = f"{relation}_m", 1 << CHUNK_BITS
+    union = f"bit_or(set_bit(repeat('0', {bits})::bit({bits}), entity & {bits - 1}, 1)) AS members"
     connection.execute(
-        f"CREATE MATERIALIZED VIEW kpi_slice.{quote(name)} AS SELECT tenant_no, day, chunk, "
-        f"bit_or(set_bit(repeat('0', {bits})::bit({bits}), entity & {bits - 1}, 1)) AS members FROM {days} "
-        f"WHERE tenant_no IN ({', '.join(map(str, crowded))}) GROUP BY tenant_no, day, chunk ORDER BY tenant_no, day".encode()
+        f"CREATE MATERIALIZED VIEW kpi_slice.{quote(name)} AS "
+        f"WITH days AS MATERIALIZED (SELECT tenant_no, day, chunk, {union} FROM {days} "
+        f"WHERE tenant_no IN ({', '.join(map(str, crowded))}) GROUP BY tenant_no, day, chunk) "
+        "SELECT tenant_no, false AS whole, day, chunk, members FROM days UNION ALL "
+        "SELECT tenant_no, true, NULL, chunk, bit_or(members) FROM days GROUP BY tenant_no, chunk "
+        "ORDER BY 1, 2, 3".encode()
     )
-    connection.execute(f"CREATE INDEX ON kpi_slice.{quote(name)} (tenant_no, day)".encode())
+    connection.execute(f"CREATE INDEX ON kpi_slice.{quote(name)} (tenant_no, whole, day)".encode())
     return name, crowded
 
 

@@ -104,11 +104,19 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- The same for a distinct count without dimensions, as bitmaps: 2,048 numbers each, a bit for everyone who counted that
--- day. Uniting bitmaps is exact and several times faster than uniting rows. Null when no slice is large enough to have any.
-CREATE OR REPLACE FUNCTION kpi_admin.member_slices(k kpi_admin.kpi, asked integer[], from_day date, to_day date) RETURNS text
+-- day, or, where a total needs a slice whole, in all of it. Uniting bitmaps is exact and several times faster than
+-- uniting rows. Null when no slice is large enough to have any.
+CREATE OR REPLACE FUNCTION kpi_admin.member_slices(
+    k kpi_admin.kpi, asked integer[], from_day date, to_day date, total boolean
+) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN bool_or(s.crowded && asked) THEN string_agg(concat_ws(' UNION ALL ',
-        CASE WHEN s.crowded && asked THEN format('SELECT tenant_no, day, chunk, members FROM kpi_slice.%I', s.members) END,
+        CASE WHEN s.crowded && asked THEN format(
+            'SELECT tenant_no, %s AS day, chunk, members FROM kpi_slice.%I WHERE whole = %L',
+            -- A whole slice's day is its first, which every range that takes it whole holds.
+            CASE WHEN total AND s.first >= from_day AND s.last <= to_day THEN format('%L::date', s.first) ELSE 'day' END,
+            s.members, total AND s.first >= from_day AND s.last <= to_day)
+        END,
         CASE WHEN s.crowded IS NULL OR NOT asked <@ s.crowded THEN format(
             'SELECT tenant_no, day, entity >> 11 AS chunk, set_bit(repeat(''0'', 2048)::bit(2048), entity & 2047, 1) AS members
              FROM kpi_slice.%I WHERE tenant_no <> ALL (%L)', s.relation, coalesce(s.crowded, '{}'))
@@ -140,7 +148,9 @@ DECLARE
     filter_text text;
     rows_text text;
     members_text text := CASE WHEN needed = '{}' AND NOT hourly AND bucket NOT IN ('hour', 'weekday hour') 
-        THEN kpi_admin.member_slices(k, ARRAY(SELECT r.tenant_no FROM unnest(ranges) AS r WHERE r.tenant_no IS NOT NULL), first, last) END;
+        THEN kpi_admin.member_slices(k, ARRAY(SELECT r.tenant_no FROM unnest(ranges) AS r WHERE r.tenant_no IS NOT NULL), first, last,
+            -- Tenants whose ranges differ (each is cut at its own now) must not share a whole slice.
+            bucket = 'total' AND (SELECT min(r.first_day) = max(r.first_day) AND min(r.last_day) = max(r.last_day) FROM unnest(ranges) AS r)) END;
 BEGIN
     IF members_text IS NOT NULL THEN
         -- What a day adds to its chunk's members so far; its own members when nothing accumulates.
