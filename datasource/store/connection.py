@@ -68,6 +68,7 @@ def _prepare(connection: psycopg.Connection[TupleRow], now: str | None) -> None:
 
 
 def conninfo(url: str) -> str:
+    """Return an address as every connection here uses it. Raises StoreError when it is none."""
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
         wait = str(given.get("connect_timeout") or CONNECT_SECONDS)

@@ -1,0 +1,63 @@
+"""check and dashboards: the commands that look whether all is well."""
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from grafana_client.api import GrafanaApi
+from grafana_client.client import GrafanaException
+from psycopg import IsolationLevel
+
+from datasource import grafana
+from datasource.catalog import Catalog, views_folder
+from datasource.cli.options import Commands, command
+from datasource.store.connection import connect
+
+RULES = Path(__file__).with_name("check.sql")
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this module."""
+    looking = command(commands, "check", _check, "look a running installation over", failed=2)
+    words = "its address, with user and password, or a token in CHATKPI_GRAFANA_TOKEN"
+    address = os.environ.get("CHATKPI_GRAFANA")
+    looking.add_argument("--grafana", metavar="URL", default=address, help=words)
+    boards = command(commands, "dashboards", _dashboards, "write dashboards and provisioning")
+    boards.add_argument("--check", action="store_true", help="compare only; 1 when they differ")
+
+
+def _check(given: Namespace) -> int:
+    minutes = float(os.environ.get("CHATKPI_MAX_BEHIND") or 15)
+    known = {"kpis": list(Catalog.read().kpis), "minutes": minutes}
+    found: dict[str, list[str]] = {}
+    if given.grafana:
+        found["Grafana -> mend its data source chatkpi"] = _of_grafana(given.grafana)
+    with connect() as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        for rule in RULES.read_text(encoding="utf-8").split("\n\n")[1:]:
+            head, _, query = rule.removeprefix("-- ").partition("\n")
+            rows = connection.execute(query.encode(), known).fetchall()
+            found[head] = [
+                words for words, *test in rows if not test or connection.execute(test[0]).rowcount
+            ]
+    for head, wrong in found.items():
+        what, _, mend = head.partition(" -> ")
+        print(f"WRONG  {what}: {'; '.join(wrong[:3])}; {mend}" if wrong else f"ok     {what}")
+    return 1 if any(found.values()) else 0
+
+
+def _of_grafana(address: str) -> list[str]:
+    api = GrafanaApi.from_url(address, os.environ.get("CHATKPI_GRAFANA_TOKEN"))
+    try:
+        answer = api.datasource.health("chatkpi")
+    except (GrafanaException, OSError) as error:
+        return [" ".join(str(error).split())]
+    return [] if answer.get("status") == "OK" else [str(answer)]
+
+
+def _dashboards(given: Namespace) -> int:
+    top = views_folder().parent  # of a checkout; an installed package has none
+    top = Path() if top.name == "datasource" else top
+    changed = grafana.check(top) if given.check else grafana.write(top)
+    print(*changed, f"{len(changed)} files {'differ' if given.check else 'written'}", sep="\n")
+    return 1 if given.check and changed else 0
