@@ -1,0 +1,1 @@
+"""Tests of dashboards, data sources and alert rules."""
