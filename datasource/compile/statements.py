@@ -65,7 +65,9 @@ def slice_select(compiled: Compiled, first: date, last: date) -> str:
     """The SELECT of a slice: the KPI's hits of local days [first, last), folded by hour (or month)."""
     keys = ["tenant_no", "day", "hour"] + (["entity"] if compiled.entity else [])
     keys += [quote(dim) for dim in own_dims(compiled.kpi)]
-    measures = ["max(at) AS newest"]
+    # A month that ends a potential or a benchmark is no news.
+    known = " FILTER (WHERE amount IS NOT NULL)" if compiled.fold in ("value", "level") else ""
+    measures = [f"max(at){known} AS newest"]
     if not compiled.entity:
         measures.insert(0, "sum(amount) AS amount" if compiled.amount is not None else "count(*) AS amount")
     return (

@@ -50,7 +50,7 @@ def init(connection: Connection, catalog: Catalog) -> None:
         for plain in compiled.values():
             if plain.query is not None:
                 _hits(connection, plain)
-        replace_views(connection, compiled, compiled.values())
+        replace_views(connection, compiled, list(compiled.values()))
         for comment in comments(catalog, compiled):
             connection.execute(comment.encode())
         connection.execute(GRANTS)

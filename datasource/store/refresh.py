@@ -63,7 +63,7 @@ class _Refresh:
         if self.full:
             self.after = 0
         until = self._number("SELECT coalesce(max(load_no), 0) FROM kpi_admin.load")
-        stale = self._number("SELECT count(*) FROM kpi_admin.kpi WHERE stale")
+        stale = self._number("SELECT count(*) FROM kpi_admin.kpi WHERE stale OR view_due")
         events = built = 0
         self._execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
         if until > self.after or self.full:
@@ -254,7 +254,8 @@ class _Refresh:
             if months:
                 built += slices.rebuild(self.connection, compiled, months, self.generation)
                 moved.add(kpi_id)
-        which = [c for c in every.values() if moved.intersection(c.parts)]
+        moved |= {kpi_id for (kpi_id,) in self._execute("SELECT kpi_id FROM kpi_admin.kpi WHERE view_due").fetchall()}
+        which = [c for c in every.values() if moved.intersection((c.kpi.kpi_id, *c.parts))]
         slices.replace_views(self.connection, every, which)
         self._execute("UPDATE kpi_admin.kpi SET stale = false WHERE stale")
         return built

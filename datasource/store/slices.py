@@ -102,20 +102,33 @@ def _members(connection: Connection, relation: str) -> tuple[str | None, list[in
     return name, crowded
 
 
-def replace_views(connection: Connection, every: dict[str, Compiled], which: Iterable[Compiled]) -> None:
-    """Points the public views of some KPIs at the slices that stand now."""
+def replace_views(connection: Connection, every: dict[str, Compiled], which: list[Compiled]) -> None:
+    """Points the public views of some KPIs at the slices that stand now.
+
+    A view that a long query holds is left as it is and noted in kpi_admin.kpi (`view_due`); its slices stand
+    until a later refresh moves it on.
+    """
     rows = connection.execute("SELECT kpi_id, relation, first, last FROM kpi_admin.slice ORDER BY first").fetchall()
     slices: dict[str, list[tuple[str, date, date]]] = {}
     for kpi_id, relation, first, last in rows:
         slices.setdefault(kpi_id, []).append((relation, first, last))
+    late = []
     for compiled in which:
         statement = public_view(compiled, every, slices)
         try:
             with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '500ms'")
                 connection.execute(statement.encode())
         except psycopg.errors.InvalidTableDefinition:  # its columns changed with its definition
-            connection.execute(f"DROP VIEW kpi.{quote(compiled.kpi.kpi_id)}")
+            connection.execute(f"DROP VIEW kpi.{quote(compiled.kpi.kpi_id)}".encode())
             connection.execute(statement.encode())
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            late.append(compiled.kpi.kpi_id)
+    connection.execute("SET LOCAL lock_timeout = 0")
+    connection.execute(
+        "UPDATE kpi_admin.kpi SET view_due = kpi_id = ANY (%s) WHERE kpi_id = ANY (%s) AND view_due <> (kpi_id = ANY (%s))",
+        [late, [compiled.kpi.kpi_id for compiled in which], late],
+    )
 
 
 def drop_retired(connection: Connection) -> None:

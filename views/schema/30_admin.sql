@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS kpi_admin.kpi (
     parts text[] NOT NULL, numerators numeric[] NOT NULL, denominators numeric[] NOT NULL, per numeric NOT NULL,
     reads text[] NOT NULL,            -- facts (fact:event type where there is one) whose change makes its slices dirty
     definition text NOT NULL,
-    stale boolean NOT NULL DEFAULT true         -- new or changed: the next refresh builds all its slices
+    stale boolean NOT NULL DEFAULT true,        -- new or changed: the next refresh builds all its slices
+    view_due boolean NOT NULL DEFAULT false     -- a long query held its public view: the next refresh moves that on
 );
 -- How a dimension is had from a slice's row `s`: an expression, and the join it needs if it is the parent of another.
 CREATE TABLE IF NOT EXISTS kpi_admin.dim (

@@ -57,10 +57,12 @@ CREATE FUNCTION kpi_http.list_nps_answers(q kpi_http.question) RETURNS SETOF kpi
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT e.tenant_no, json_build_object('time', kpi_http.ms(e.at), 'id', e.id, 'name', kpi_http.label('experience', coalesce(e.experience, 'no experience'), ARRAY[e.tenant_no]), 'text', d.text),
         jsonb_build_object('experience', coalesce(e.experience, 'no experience'), 'score', e.score, 'segment',
-            CASE WHEN e.score <= 6 THEN 'detractors' WHEN e.score <= 8 THEN 'passives' ELSE 'promoters' END)
+            CASE WHEN e.score <= 6 THEN 'detractors' WHEN e.score <= 8 THEN 'passives' ELSE 'promoters' END,
+            'folder', coalesce(x.folder, 'no folder'))
     FROM kpi_http.ranges(q, 'nps_answers') AS r
     JOIN kpi_fact.event AS e ON e.tenant_no = r.tenant_no AND e.kind = 'nps' AND e.day >= r.first_day AND e.day < r.last_day AND e.at >= r.starts AND e.at < r.ends
     JOIN kpi_data.event AS d ON d.tenant_no = e.tenant_no AND d.id = e.id
+    LEFT JOIN kpi_data.experience AS x ON x.tenant_no = e.tenant_no AND x.id = e.experience
     WHERE d.text IS NOT NULL
     ORDER BY e.at DESC, e.id COLLATE "C" DESC
 $$;
@@ -209,7 +211,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'KP404', CONSTRAINT = 'unknown_list', MESSAGE = format('there is no list %s', left(q.list, 100));
     END IF;
     RETURN CASE q.list
-        WHEN 'nps_answers' THEN '{experience,score,segment}'
+        WHEN 'nps_answers' THEN '{experience,folder,score,segment}'  -- the folder filters, and stands in no row
         WHEN 'after_sales_not_joined' THEN '{channel}'
         WHEN 'after_sales_not_engaged' THEN '{channel}'
         WHEN 'modules' THEN '{experience,module_type}'
@@ -240,7 +242,7 @@ BEGIN
         'SELECT ''{'' || concat_ws('','', CASE WHEN $3 AND l.tenant_no IS NOT NULL THEN (
                 SELECT format(''"tenant":%%s,"tenant_name":%%s'', to_json(t.id), to_json(t.name)) FROM kpi_http.thing AS t WHERE t.kind = ''tenant'' AND t.tenant_no = l.tenant_no
             ) END, substr(l.cells::text, 2, length(l.cells::text) - 2), nullif(substr(d.dims, 2, length(d.dims) - 2), '''')) || ''}''
-         FROM kpi_http.%s WITH ORDINALITY AS l (tenant_no, cells, dims, no), LATERAL (SELECT kpi_http.named(l.dims, ARRAY[l.tenant_no])::text AS dims) AS d
+         FROM kpi_http.%s WITH ORDINALITY AS l (tenant_no, cells, dims, no), LATERAL (SELECT kpi_http.named(l.dims%s, ARRAY[l.tenant_no])::text AS dims) AS d
          WHERE $4 OR kpi_http.meets(l.dims, $2)
          ORDER BY l.no LIMIT 10000',
         CASE q.list
@@ -254,7 +256,8 @@ BEGIN
             WHEN 'freshness' THEN 'list_freshness()'
             WHEN 'range' THEN 'list_range($1)'
             ELSE format('list_entities($1, %L)', CASE q.list WHEN 'inboxes' THEN 'inbox' ELSE rtrim(q.list, 's') END)
-        END
+        END,
+        CASE q.list WHEN 'nps_answers' THEN ' - ''folder''' ELSE '' END
     ) USING q, conditions, several, filtered;
 END
 $$;

@@ -66,6 +66,10 @@ def test_nps_answers(client: Client) -> None:
     assert rows[1]["text"] == '=good, "very"'
     only = listed(client, "nps_answers", {**A, "segment": "promoters"}, **MARCH)
     assert only == rows[1:]
+    # A dashboard's folder chooses among them, and is no column.
+    assert listed(client, "nps_answers", {**A, "folder": "f"}, **MARCH) == rows[1:]
+    assert listed(client, "nps_answers", {**A, "folder": "no folder"}, **MARCH) == rows[:1]
+    assert "folder" not in rows[0]
 
 
 def test_after_sales(client: Client) -> None:
