@@ -36,7 +36,9 @@ SELECT obj_description(to_regnamespace('kpi_data'), 'pg_namespace'),
 FROM pg_namespace WHERE nspname ~ '^kpi'"""
 OLD = timedelta(days=7)  # the dashboards show the last 30
 GUNICORN = "-m gunicorn --worker-class gthread --threads 4 --timeout 25 --graceful-timeout 5 "
-GUNICORN += "--limit-request-line 8190 --log-level warning --no-control-socket"
+GUNICORN += "--limit-request-line 8190 --log-level warning --no-control-socket "
+# Longer than Grafana keeps an idle connection (90 s): it must not ask on one that was just closed.
+GUNICORN += "--keep-alive 120"
 
 
 def add(commands: Commands) -> None:
