@@ -155,24 +155,23 @@ CREATE OR REPLACE FUNCTION kpi_admin.asked_tenants(conditions jsonb) RETURNS TAB
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     visible text[] := kpi_admin.visible_tenants();
-    named text[] := ARRAY(
-        SELECT v FROM jsonb_array_elements(conditions) AS c, jsonb_array_elements_text(c -> 'values') AS v
-        WHERE c ->> 'dim' = 'tenant' AND c ->> 'op' = '='
-    );
+    of_tenant jsonb := jsonb_path_query_array(conditions, '$[*] ? (@.dim == "tenant")');
+    named text[] := ARRAY(SELECT jsonb_array_elements_text(jsonb_path_query_array(of_tenant, '$[*] ? (@.op == "=").values[*]')));
+    ids text[];
 BEGIN
+    IF cardinality(named) > 0 THEN
+        ids := ARRAY(SELECT DISTINCT v FROM unnest(named) AS v WHERE visible IS NULL OR v = ANY (visible));
+    ELSE
+        ids := coalesce(visible, ARRAY(SELECT k.tenant FROM kpi_data.tenant_number AS k));
+    END IF;
+    IF jsonb_array_length(of_tenant) > 1 OR of_tenant -> 0 ->> 'op' <> '=' THEN
+        ids := ARRAY(SELECT v FROM unnest(ids) AS v WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(of_tenant) AS c WHERE NOT kpi_admin.meets(v, c)));
+    END IF;
     RETURN QUERY
     SELECT n.tenant_no, i.id, coalesce(t.zone, 'UTC')
-    FROM (
-        SELECT k.tenant AS id FROM kpi_data.tenant_number AS k WHERE visible IS NULL AND cardinality(named) = 0
-        UNION SELECT unnest(named) WHERE visible IS NULL
-        UNION SELECT unnest(visible) WHERE visible IS NOT NULL
-    ) AS i
+    FROM unnest(ids) AS i (id)
     LEFT JOIN kpi_data.tenant_number AS n ON n.tenant = i.id
-    LEFT JOIN kpi_fact.tenant AS t ON t.tenant_no = n.tenant_no
-    WHERE NOT EXISTS (
-        SELECT FROM jsonb_array_elements(conditions) AS c
-        WHERE c ->> 'dim' = 'tenant' AND NOT kpi_admin.meets(i.id, c)
-    );
+    LEFT JOIN kpi_fact.tenant AS t ON t.tenant_no = n.tenant_no;
 END
 $$;
 
