@@ -10,7 +10,7 @@ import pytest
 
 from datasource.catalog import Catalog, DefinitionError, views_folder
 from datasource.compile import compile_kpis
-from tests.agreement import ask_sql, installed
+from tests.agreement import Http, ask_sql, installed
 from tests.conftest import Databases
 
 KPI = """\
@@ -95,10 +95,27 @@ def test_only_the_changed_kpi_is_built_again(catalog: Catalog, database: Databas
 def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
     url, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
     connection.close()
+    program = "from datasource.cli import main; raise SystemExit(main())"
+    question = ["kpi", "late_clicks", "--from", "2026-03-01", "--to", "2026-04-01", "--format", "json"]
     said = subprocess.run(
-        [sys.executable, "-m", "datasource.cli", "kpi", "late_clicks", "--from", "2026-03-01", "--to", "2026-04-01", "--format", "json"],
+        [sys.executable, "-c", program, *question],
         env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)[0]["value"] == 2
+
+
+def test_http_has_it(
+    catalog: Catalog, database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
+    http = Http(url, connection, "2026-06-01T00:00:00Z", monkeypatch)
+    assert http.ask(QUESTION) == [{"dims": {"folder": "f"}, "value": 2}]
+    headers = {"Authorization": f"Bearer {http.token(None)}"}
+    target = {"target": "late_clicks", "refId": "A", "payload": {"shape": "total"}}
+    asked = {"range": {"from": QUESTION["from"], "to": QUESTION["to"]}, "targets": [target]}
+    [table] = http.client.post("/query", json=asked, headers=headers).get_json()
+    assert table["rows"] == [[2]]
+    found = http.client.post("/search", json={"target": "late"}, headers=headers).get_json()
+    assert {"text": "Late clicks", "value": "late_clicks"} in found
