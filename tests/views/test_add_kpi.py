@@ -95,11 +95,13 @@ def test_only_the_changed_kpi_is_built_again(catalog: Catalog, database: Databas
 def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
     url, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
     connection.close()
+    # A copy of the package beside the copy of views/, as in a checkout.
+    shutil.copytree(Path(__file__).parents[2] / "datasource", tmp_path / "datasource")
     program = "from datasource.cli import main; raise SystemExit(main())"
     question = ["kpi", "late_clicks", "--from", "2026-03-01", "--to", "2026-04-01", "--format", "json"]
     said = subprocess.run(
         [sys.executable, "-c", program, *question],
-        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
