@@ -101,7 +101,7 @@ def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path
     question = ["kpi", "late_clicks", "--from", "2026-03-01", "--to", "2026-04-01", "--format", "json"]
     said = subprocess.run(
         [sys.executable, "-c", program, *question],
-        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
+        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
