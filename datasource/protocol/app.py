@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from datasource.protocol import access, errors, health
+from datasource.protocol import access, cache, errors, health
 from datasource.protocol.answers import POSTS, Answerer
 from datasource.protocol.database import Connection, Database
 from datasource.protocol.errors import ApiError
@@ -28,15 +29,18 @@ HEADERS = {
 def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
     """Make the server for a database, by default that of DATABASE_URL; connects when first asked.
 
-    CHATKPI_NOW, CHATKPI_SERVER_URL, CHATKPI_RATE (requests a minute and token) and
-    CHATKPI_MAX_BEHIND (minutes) are read here. Raises StoreError when there is no database named.
+    CHATKPI_NOW, CHATKPI_SERVER_URL, CHATKPI_RATE (requests a minute and token),
+    CHATKPI_MAX_BEHIND (minutes) and CHATKPI_CACHE (MiB of answers a process, 0: none) are read
+    here. Raises StoreError when there is no database named.
     """
-    app = Flask("chatkpi", static_folder=None)
+    templates = Path(__file__).with_name("templates")
+    app = Flask("chatkpi", static_folder=None, template_folder=templates)
     app.config.update(MAX_CONTENT_LENGTH=1 << 20, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions["database"] = database = Database(url, pool_size)
-    health.register(app, database)
-    _answer_questions(app, database, int(os.environ.get("CHATKPI_RATE") or 0))
+    app.extensions["cache"] = kept = cache.of_environment()
+    health.register(app, database, kept)
+    _answer_questions(app, database, kept, int(os.environ.get("CHATKPI_RATE") or 0))
     app.register_error_handler(ApiError, ApiError.response)
     app.register_error_handler(HTTPException, lambda e: errors.from_http(e).response())
     app.register_error_handler(psycopg.Error, lambda e: errors.from_database(e).response())
@@ -45,7 +49,7 @@ def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
     return app
 
 
-def _answer_questions(app: Flask, database: Database, rate: int) -> None:
+def _answer_questions(app: Flask, database: Database, kept: cache.Cache, rate: int) -> None:
     """Add the paths that need a token."""
 
     @contextmanager
@@ -59,7 +63,7 @@ def _answer_questions(app: Flask, database: Database, rate: int) -> None:
         def posted() -> Response:
             token, body = access.token_of(request), _body()
             with entered(token) as connection:
-                answer, headers = answerer(connection, parse(body))
+                answer, headers = answerer(connection, parse(body), kept)
             text = f"[{','.join(answer)}]"
             return Response(text, mimetype="application/json", headers=headers)
 
@@ -71,8 +75,8 @@ def _answer_questions(app: Flask, database: Database, rate: int) -> None:
             lines, headers = export(connection, name, request.args)
         return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
-    for path, answerer in POSTS.items():
-        add(path, answerer)
+    for path, post in POSTS.items():
+        add(path, post.answer)
 
 
 def _body() -> bytes:

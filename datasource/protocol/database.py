@@ -2,19 +2,21 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from datasource.protocol.errors import RETRY, ApiError, unavailable
 from datasource.store.connection import conninfo, database_url, fixed_now
 
 WAIT_SECONDS = 5.0
+LOOK_SECONDS = 1.0  # of waiting, after which it is looked whether there is a database at all
 STATEMENT_SECONDS = 20
 Connection = psycopg.Connection[TupleRow]
 
@@ -37,6 +39,7 @@ class Database:
             "kpi.now": fixed_now() or "",
         }
         self._lock = threading.Lock()
+        self._waiting = 0
         self._pools: dict[int, ConnectionPool[Connection]] = {}
 
     @contextmanager
@@ -45,10 +48,7 @@ class Database:
 
         Raises ApiError 429 when all connections stay busy, 503 when there is no database.
         """
-        try:
-            connection = self._pool().getconn()
-        except (PoolTimeout, TooManyRequests) as error:
-            raise self._why_none(error) from None
+        connection = self._connection()
         try:
             with connection.transaction():
                 if not writes:
@@ -56,6 +56,29 @@ class Database:
                 yield connection
         finally:
             self._pool().putconn(connection)
+
+    def _connection(self) -> Connection:
+        # Counted here, for the pool's own queue goes on counting those who have given up; full
+        # of them, it would never connect again.
+        with self._lock:
+            if self._waiting >= 2 * self._size:
+                raise busy("Too many requests wait for a connection.")
+            self._waiting += 1
+        try:
+            return self._found(time.monotonic() + WAIT_SECONDS)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _found(self, deadline: float) -> Connection:
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(PoolTimeout):
+                return self._pool().getconn(min(left, LOOK_SECONDS))
+            try:
+                psycopg.connect(self._url).close()
+            except psycopg.Error as trouble:
+                raise unavailable(trouble) from None
+        raise busy(f"No connection came free within {WAIT_SECONDS:.0f} s.")
 
     def _pool(self) -> ConnectionPool[Connection]:
         with self._lock:
@@ -67,8 +90,6 @@ class Database:
             kwargs={"autocommit": True, "prepare_threshold": None},
             min_size=0,
             max_size=self._size,
-            max_waiting=2 * self._size,
-            timeout=WAIT_SECONDS,
             reconnect_timeout=1.0,
             check=ConnectionPool.check_connection,
             configure=self._configure,
@@ -79,12 +100,10 @@ class Database:
         for name, value in self._settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, value])
 
-    def _why_none(self, error: Exception) -> ApiError:
-        try:
-            psycopg.connect(self._url).close()
-        except psycopg.Error as trouble:
-            return unavailable(trouble)
-        return ApiError(429, "busy", "All connections are busy.", RETRY, detail=str(error))
+
+def busy(detail: str) -> ApiError:
+    """Return the refusal of a request for which there is no connection."""
+    return ApiError(429, "busy", "All connections are busy.", RETRY, detail=detail)
 
 
 def fetch(connection: Connection, statement: LiteralString, *parameters: object) -> list[Any]:

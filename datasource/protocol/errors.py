@@ -20,6 +20,15 @@ REFUSALS = {
     413: ("too_large", "A request has at most 1 MiB."),
     415: ("unsupported_media_type", "The body must be application/json, not compressed."),
 }
+# Every status that a refusal can have, for openapi.json.
+STATUSES = {
+    **{status: sentence for status, (_, sentence) in REFUSALS.items()},
+    401: "No token, a wrong one, or several.",
+    403: "The token may not see that tenant.",
+    422: "The question is well formed and wrong.",
+    429: "Too many requests.",
+    503: "The database cannot answer now.",
+}
 
 
 class ApiError(Exception):
@@ -59,7 +68,7 @@ def from_http(error: HTTPException) -> ApiError:
 
 def unavailable(error: BaseException) -> ApiError:
     """Return the refusal for a database that cannot answer now."""
-    log.warning("the database cannot answer: %s", str(error).strip())
+    log.warning("the database cannot answer: %s", str(error).strip().partition("\n")[0])
     hint = "Is it running, and has `chatkpi init` been run? This server goes on trying."
     return ApiError(503, "unavailable", "The database cannot be reached.", RETRY, hint=hint)
 

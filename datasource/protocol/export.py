@@ -16,7 +16,8 @@ from datasource.protocol.answers import texts, used_range
 from datasource.protocol.database import Connection, fetch
 from datasource.protocol.question import EPOCH, bad, question
 
-FIELDS = ("from", "to", "shape", "timezone", "interval", "granularity", "compare")
+SINGLE = ("from", "to", "shape", "timezone", "interval", "granularity", "compare")
+LISTS = ("by", "where", "segment")  # parameters that may be repeated
 is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 
 
@@ -31,7 +32,7 @@ def export(
         if not sign:
             raise bad("where", "dim=value")
         filters.setdefault(dim, []).append(value)
-    fields = {one: args[one] for one in FIELDS if args.get(one)}
+    fields = {one: args[one] for one in SINGLE if args.get(one)}
     what = {"list" if name == "nps_answers" else "kpi": name, "by": args.getlist("by")}
     asked = question({**fields, **what, "filters": filters})
     [(zone, *days)] = fetch(connection, "SELECT * FROM kpi_http.last_days(%s)", Jsonb(asked))

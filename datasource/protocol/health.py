@@ -7,25 +7,22 @@ from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from datasource import __version__
-from datasource.protocol import access
+from datasource.protocol import access, openapi, page
+from datasource.protocol.cache import Cache
 from datasource.protocol.database import Database, fetch
 from datasource.protocol.errors import RETRY, ApiError
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>chatkpi</title>
-<h1>chatkpi</h1>{}</html>"""
-FORM = """<form method="post" action="/session"><label>Token
-<input type="password" name="token" autocomplete="off" required></label>
-<button>Open</button></form>"""
 GAUGES = ("behind_seconds", "refreshed_timestamp_seconds", "newest_event_timestamp_seconds")
 
 
-def register(app: Flask, database: Database) -> None:
+def register(app: Flask, database: Database, cache: Cache) -> None:
     """Add the paths that are no questions."""
     max_behind = 60 * float(os.environ.get("CHATKPI_MAX_BEHIND") or 15)
     app.get("/", endpoint="front")(lambda: _front(database))
     app.get("/health", endpoint="health")(lambda: jsonify(status="live"))
+    app.get("/openapi.json", endpoint="openapi")(lambda: jsonify(openapi.document()))
     app.get("/ready", endpoint="ready")(lambda: _ready(database, max_behind))
-    app.get("/metrics", endpoint="prometheus")(lambda: _prometheus(database))
+    app.get("/metrics", endpoint="prometheus")(lambda: _prometheus(database, cache))
     app.post("/session")(lambda: _signed_in(database, request.form.get("token", "")))
 
 
@@ -34,10 +31,16 @@ def _front(database: Database) -> AnyResponse:
         return _signed_in(database, request.args["token"])
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
         return jsonify(name="chatkpi", version=__version__)
-    if access.COOKIE not in request.cookies:
-        return Response(PAGE.format(FORM), mimetype="text/html")
-    _check(database, access.token_of(request))
-    return Response(PAGE.format("<p>The token is valid."), mimetype="text/html")
+    if access.COOKIE not in request.cookies and "Authorization" not in request.headers:
+        return page.rendered(None)
+    try:
+        with database.transaction() as connection:
+            access.enter(connection, access.token_of(request))
+            return page.page(connection, request.args.get("tenant"))
+    except ApiError as refusal:
+        if refusal.status != 401:
+            raise
+        return page.rendered(None, refused=str(refusal))
 
 
 def _check(database: Database, token: str) -> None:
@@ -71,11 +74,14 @@ def _ready(database: Database, max_behind: float) -> Response:
     return jsonify(status="ready", behind_seconds=behind)
 
 
-def _prometheus(database: Database) -> Response:
+def _prometheus(database: Database, cache: Cache) -> Response:
     try:
         state, up = _state(database), 1
     except (ApiError, psycopg.Error):
         state, up = {}, 0
     lines = [f'chatkpi_info{{version="{__version__}"}} 1', f"chatkpi_database_up {up}"]
     lines += [f"chatkpi_{name} {value}" for name, value in state.items() if value is not None]
+    # Each worker has a cache of its own, and a scrape reaches any of them.
+    worker = f'{{worker="{os.getpid()}"}}'
+    lines += [f"chatkpi_cache_{name}{worker} {count}" for name, count in cache.counts.items()]
     return Response("\n".join(lines) + "\n", mimetype="text/plain")

@@ -8,14 +8,9 @@ from typing import Any
 import orjson
 
 from datasource.protocol.errors import ApiError
+from datasource.protocol.fields import FIELDS, TYPES
 
-TEXTS = ("kpi", "shape", "interval", "granularity", "compare", "timezone", "refId")
-MENU_TEXTS = ("list", "dim", "key", "target", "metric", "name")
-TYPES: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(TEXTS + MENU_TEXTS, (str, "a text")),
-    **dict.fromkeys(("kpis", "by", "expanded"), (list, "a list")),
-    **{"annotation": (dict, "an object"), "offset": (int, "a whole number")},
-}
+TYPED = {name: TYPES[schema["type"]] for name, schema in FIELDS.items() if "type" in schema}
 DEPTH = 32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)
@@ -69,11 +64,11 @@ def question(fields: Fields, around: Fields | None = None) -> dict[str, Any]:
     when the target names none. Times become texts of UTC. Raises ApiError 400, 422.
     """
     around = around or {}
-    found = {name: value for name, value in fields.items() if name in TYPES and value is not None}
+    found = {name: fields[name] for name in TYPED if fields.get(name) is not None}
     found.setdefault("timezone", around.get("timezone"))
     for name, value in found.items():
-        if type(value) is not TYPES[name][0] and value is not None:
-            raise bad(name, TYPES[name][1])
+        if type(value) is not TYPED[name][0] and value is not None:
+            raise bad(name, TYPED[name][1])
     for name in ("by", "kpis"):
         if not all(type(one) is str for one in found.get(name, ())):
             raise bad(name, "a list of texts")

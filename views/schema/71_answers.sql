@@ -136,5 +136,32 @@ BEGIN
 END
 $$;
 
+-- A question as understood, with whose numbers it is about and the state of the data: what has the same text has the same
+-- answer. Null for what changes by itself.
+CREATE FUNCTION kpi_http.understood(asked jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := kpi_http.question(asked);
+BEGIN
+    IF q.list IN ('range', 'freshness') THEN
+        RETURN NULL;
+    END IF;
+    q.shape := coalesce(q.shape, 'series');
+    q.bucket := coalesce(q.bucket, 'auto');
+    q.zone := kpi_admin.known_zone(q.zone);
+    q.filters := (
+        SELECT jsonb_agg(DISTINCT jsonb_build_object('dim', c -> 'dim', 'op', c -> 'op', 'values', (SELECT jsonb_agg(DISTINCT v) FROM jsonb_array_elements(c -> 'values') AS v)))
+        FROM jsonb_array_elements(kpi_admin.conditions(q.filters)) AS c
+    );
+    RETURN json_build_array(
+        q, asked ? 'kpi', current_setting('kpi.every_tenant', true), (SELECT array_agg(v ORDER BY v COLLATE "C") FROM unnest(kpi_admin.visible_tenants()) AS v),
+        -- Definitions; numbers; names and parents of entities, which show at once.
+        'kpi_http'::regnamespace::oid, (SELECT s.generation FROM kpi_admin.state AS s), (SELECT max(l.load_no) FROM kpi_admin.load AS l),
+        -- Where now may cut the range, or has lately, an answer holds for a quarter of an hour: no local hour ends within one.
+        CASE WHEN q.ends > kpi_admin.now() - interval '2 days' THEN floor(extract(epoch FROM kpi_admin.now()) / 900) END
+    )::text;
+END
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION kpi_http.rows, kpi_http.column_names, kpi_http.frames TO kpi_server;
+GRANT EXECUTE ON FUNCTION kpi_http.understood, kpi_http.rows, kpi_http.column_names, kpi_http.frames TO kpi_server;

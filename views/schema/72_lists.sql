@@ -1,5 +1,38 @@
 -- Lists of things, a JSON text a row.
 
+-- The values of each dimension in each slice: menus read these few rows in place of the slices. A slice never changes, so
+-- its row stays right for as long as the slice stands; a slice without one is read itself.
+CREATE TABLE IF NOT EXISTS kpi_admin.slice_value (
+    dim text NOT NULL, relation text NOT NULL, tenant_no integer NOT NULL, found text[] NOT NULL, PRIMARY KEY (dim, relation, tenant_no)
+);
+
+-- Brings kpi_admin.slice_value up to date: for each refresh, after its slices. How many slices were read for it.
+CREATE OR REPLACE FUNCTION kpi_admin.note_values() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    slice record;
+    slices integer := 0;
+BEGIN
+    DELETE FROM kpi_admin.slice_value AS v WHERE NOT EXISTS (SELECT FROM kpi_admin.slice AS s WHERE s.relation = v.relation);
+    FOR slice IN
+        SELECT s.relation, string_agg(format(
+            'SELECT %L, %L, tenant_no, array_agg(v) FROM (SELECT DISTINCT tenant_no, %I AS v FROM kpi_slice.%I) AS d GROUP BY tenant_no',
+            a.attname, s.relation, a.attname, s.relation), ' UNION ALL ') AS found
+        FROM kpi_admin.slice AS s
+        JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('kpi_slice.%I', s.relation)) AND a.attnum > 0
+        JOIN kpi_admin.dim AS d ON d.dim = a.attname AND d.parent_of IS NULL
+        WHERE NOT EXISTS (SELECT FROM kpi_admin.slice_value AS v WHERE v.relation = s.relation)
+        GROUP BY s.relation
+    LOOP
+        EXECUTE 'INSERT INTO kpi_admin.slice_value (dim, relation, tenant_no, found) ' || slice.found;
+        slices := slices + 1;
+    END LOOP;
+    RETURN slices;
+END
+$$;
+CREATE INDEX IF NOT EXISTS slice_value_relation ON kpi_admin.slice_value (relation);
+SELECT kpi_admin.note_values();
+
 -- Every value of a dimension that occurs in the asked tenants, under filters on other dimensions.
 CREATE FUNCTION kpi_http.occurring(dim_name text, filters jsonb) RETURNS TABLE (tenant_no integer, value text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -10,19 +43,36 @@ DECLARE
         SELECT (t.tenant_no, t.tenant, t.zone, '1999-01-01', '2102-01-01', '1999-01-01', '2102-01-01')::kpi_admin.tenant_range
         FROM kpi_admin.asked_tenants(conditions) AS t WHERE t.tenant_no IS NOT NULL
     );
+    kpis text[] := ARRAY(SELECT u.kpi_id FROM kpi_admin.kpi AS u WHERE needed <@ u.dims AND u.fold NOT IN ('ratio', 'value', 'level'));
+    columns text[] := ARRAY(SELECT DISTINCT coalesce(d.parent_of, d.dim) FROM kpi_admin.dim AS d WHERE d.dim = ANY (needed));
     k kpi_admin.kpi;
 BEGIN
     IF needed = '{}' THEN
         RETURN QUERY SELECT r.tenant_no, r.tenant FROM unnest(ranges) AS r;
-        RETURN;
-    END IF;
-    FOR k IN SELECT * FROM kpi_admin.kpi WHERE needed <@ dims AND fold NOT IN ('ratio', 'value', 'level') LOOP
-        RETURN QUERY
-        SELECT n.tenant_no, f.dims[2] FROM kpi_admin.folded(k, ranges, false, 'total', conditions, ARRAY['tenant', dim_name], false) AS f
-        JOIN kpi_data.tenant_number AS n ON n.tenant = f.dims[1];
-    END LOOP;
-    IF k IS NULL THEN
+    ELSIF kpis = '{}' THEN
         PERFORM kpi_admin.refuse('unknown_dimension', format('no KPI has the dimensions %s', left(array_to_string(needed, ', '), 100)));
+    ELSIF cardinality(columns) = 1 AND NOT EXISTS (
+        SELECT FROM kpi_admin.slice AS s
+        WHERE s.kpi_id = ANY (kpis) AND NOT EXISTS (SELECT FROM kpi_admin.slice_value AS v WHERE v.dim = columns[1] AND v.relation = s.relation)
+    ) THEN
+        RETURN QUERY EXECUTE (
+            SELECT format(
+                'SELECT DISTINCT s.tenant_no, %s
+                 FROM (SELECT DISTINCT v.tenant_no, u.value AS %I
+                       FROM kpi_admin.slice AS l JOIN kpi_admin.slice_value AS v ON v.dim = %L AND v.relation = l.relation CROSS JOIN unnest(v.found) AS u (value)
+                       WHERE l.kpi_id = ANY ($1)) AS s
+                 JOIN unnest($2) AS r ON r.tenant_no = s.tenant_no %s
+                 WHERE NOT EXISTS (SELECT FROM jsonb_array_elements($3) AS c WHERE c ->> ''dim'' <> ''tenant'' AND NOT kpi_admin.meets(CASE c ->> ''dim'' %s END, c))',
+                min(d.expression) FILTER (WHERE d.dim = dim_name), columns[1], columns[1],
+                string_agg(DISTINCT d.join_sql, ' '), string_agg(format('WHEN %L THEN %s', d.dim, d.expression), ' '))
+            FROM kpi_admin.dim AS d WHERE d.dim = ANY (needed || dim_name)
+        ) USING kpis, ranges, conditions;
+    ELSE
+        FOR k IN SELECT * FROM kpi_admin.kpi WHERE kpi_id = ANY (kpis) LOOP
+            RETURN QUERY
+            SELECT n.tenant_no, f.dims[2] FROM kpi_admin.folded(k, ranges, false, 'total', conditions, ARRAY['tenant', dim_name], false) AS f
+            JOIN kpi_data.tenant_number AS n ON n.tenant = f.dims[1];
+        END LOOP;
     END IF;
 END
 $$;

@@ -21,10 +21,10 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The page of a tenant, by default of the one with the most messages lately.
-CREATE FUNCTION kpi_http.page(asked text) RETURNS text
+CREATE FUNCTION kpi_http.page(asked jsonb) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    chosen text := asked;
+    chosen text := asked ->> 'tenant';
     filters jsonb;
     span record;
     month date;

@@ -2,9 +2,17 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
-from tests.datasource.protocol.client import MARCH, Client
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from datasource.catalog import DIMS
+from tests.conftest import Databases
+from tests.datasource.protocol.client import MARCH, Client, served
+from tests.oracle.random_records import tenants
 
 A = {"tenant": "a"}
 AT = 1772445600000  # 2026-03-02T10:00:00Z
@@ -176,3 +184,27 @@ def test_export_of_answers(client: Client) -> None:
     ]
     assert len(lines(client, f"nps_answers.csv?{march}")) == 3
     assert len(lines(client, f"nps_answers.csv?{march}&segment=passives")) == 1
+
+
+def test_noted_values_are_those_of_the_slices(
+    database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What menus read in place of slices says the same, also for half of the slices and none."""
+    connection = served(database, tenants(102, 6), tmp_path, monkeypatch).connection
+    filters = ({}, {"folder": {"op": "!=", "values": ["no folder"]}}, {"role": "agent"}, {"level": ["0", "1"]})
+    asked = [(dim, Jsonb(one)) for dim in DIMS for one in filters]
+
+    def occurring(*question: Any) -> list[Any] | str:
+        statement = "SELECT DISTINCT * FROM kpi_http.occurring(%s, %s) ORDER BY 1, 2"
+        try:
+            return connection.execute(statement, question).fetchall()
+        except psycopg.Error as error:
+            return str(error.sqlstate)
+
+    connection.execute("SELECT kpi_admin.note_values()")
+    assert connection.execute("SELECT kpi_admin.note_values()").fetchone() == (0,)
+    noted = [occurring(*one) for one in asked]
+    assert sum(len(values) > 1 for values in noted) > len(DIMS)
+    for which in ("relation < 'm'", "true"):
+        connection.execute(f"DELETE FROM kpi_admin.slice_value WHERE {which}".encode())
+        assert [occurring(*one) for one in asked] == noted
