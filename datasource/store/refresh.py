@@ -75,11 +75,15 @@ class _Refresh:
             for fact in in_order(self.catalog.facts):
                 if fact.name != "event":
                     self._rewrite(fact, moved)
-        if until > self.after or self.full or stale:
+        changed = until > self.after or self.full or bool(stale)
+        if changed:
             built = self._slices()
+            self._execute("SELECT kpi_admin.note_values()")
+        # A generation is a state of the numbers: answers may be kept for as long as it is the same.
         self._execute(
-            "UPDATE kpi_admin.state SET load_no = greatest(load_no, %s), generation = %s, refreshed_at = clock_timestamp(), full_due = false",
-            [until, self.generation],
+            "UPDATE kpi_admin.state SET load_no = greatest(load_no, %s), generation = generation + %s, "
+            "refreshed_at = clock_timestamp(), full_due = false",
+            [until, int(changed)],
         )
         return Report(events, tuple(name for _, name in self.recomputed), built)
 
