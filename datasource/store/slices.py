@@ -15,9 +15,32 @@ from datasource.compile import Compiled, public_view, quote, slice_select
 
 Connection = psycopg.Connection[TupleRow]
 
-LARGE = 5000  # rows of a slice from which bitmaps of its members pay
-CHUNK_BITS = 11  # as the planner has it
-CROWD = 2  # members of a bitmap on average from which it is no larger than their rows
+# From so many members of a tenant in a slice, and in a chunk on average, bitmaps are faster than lists.
+LARGE, CROWD = 100, 2
+DAY_AMOUNT = """
+INSERT INTO kpi_admin.day_amount SELECT %(kpi_id)s, tenant_no, day, {amount} FROM {slice} GROUP BY tenant_no, day"""
+DAY_MEMBERS = """
+WITH days AS MATERIALIZED (
+    SELECT DISTINCT tenant_no, day, entity >> 11 AS chunk, entity FROM {slice}
+), crowded AS MATERIALIZED (
+    SELECT tenant_no FROM (SELECT tenant_no, count(*) AS n FROM days GROUP BY tenant_no, day, chunk) AS chunks
+    GROUP BY tenant_no HAVING sum(n) >= %(large)s AND avg(n) >= %(crowd)s
+), bitmaps AS MATERIALIZED (
+    SELECT tenant_no, day, chunk, bit_or(set_bit(repeat('0', 2048)::bit(2048), entity & 2047, 1)) AS members
+    FROM days WHERE tenant_no IN (SELECT tenant_no FROM crowded) GROUP BY tenant_no, day, chunk
+), lists AS MATERIALIZED (
+    SELECT tenant_no, day, entity FROM days WHERE tenant_no NOT IN (SELECT tenant_no FROM crowded)
+), noted AS (
+    UPDATE kpi_admin.slice SET crowded = ARRAY(SELECT tenant_no FROM crowded) WHERE kpi_id = %(kpi_id)s AND first = %(first)s
+)
+INSERT INTO kpi_admin.day_members
+SELECT %(kpi_id)s, tenant_no, false, day, chunk, NULL::integer[], members FROM bitmaps
+UNION ALL
+SELECT %(kpi_id)s, tenant_no, true, %(first)s, chunk, NULL, bit_or(members) FROM bitmaps GROUP BY tenant_no, chunk
+UNION ALL
+SELECT %(kpi_id)s, tenant_no, false, day, -1, array_agg(entity), NULL FROM lists GROUP BY tenant_no, day
+UNION ALL
+SELECT %(kpi_id)s, tenant_no, true, %(first)s, -1, array_agg(DISTINCT entity), NULL FROM lists GROUP BY tenant_no"""
 ALL_TIME = (date(2000, 1, 1), date(2101, 2, 1))
 KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 
@@ -37,11 +60,15 @@ def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], 
 
 def forget(connection: Connection, kpi_id: str, first: date = date.min, last: date = date.max) -> None:
     """Retires a KPI's slices that lie within [first, last)."""
+    asked = [kpi_id, first, last]
     connection.execute(
-        "WITH old AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s AND first >= %s AND last <= %s RETURNING relation, members) "
-        "INSERT INTO kpi_admin.retired_slice SELECT r FROM old, unnest(ARRAY[members, relation]) AS r WHERE r IS NOT NULL",
-        [kpi_id, first, last],
+        "WITH old AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s AND first >= %s AND last <= %s RETURNING relation) "
+        "INSERT INTO kpi_admin.retired_slice SELECT relation FROM old",
+        asked,
     )
+    for table in ("day_amount", "day_members"):
+        statement = f"DELETE FROM kpi_admin.{table} WHERE kpi_id = %s AND day >= %s AND day < %s"
+        connection.execute(statement.encode(), asked)
 
 
 def _span(compiled: Compiled, month: date, standing: list[TupleRow]) -> tuple[date, date]:
@@ -68,38 +95,16 @@ def _build(connection: Connection, compiled: Compiled, first: date, last: date, 
         connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
         return
     connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
-    members, crowded = _members(connection, relation) if compiled.entity and found[0] > LARGE else (None, None)
     connection.execute(
-        "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, members, crowded, newest_event) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [kpi_id, first, last, relation, members, crowded, found[1]],
+        "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, newest_event) VALUES (%s, %s, %s, %s, %s)",
+        [kpi_id, first, last, relation, found[1]],
     )
-
-
-def _members(connection: Connection, relation: str) -> tuple[str | None, list[int] | None]:
-    """Builds bitmaps of who counted by tenant and day, for the tenants for which they are smaller than rows."""
-    days = f"(SELECT DISTINCT tenant_no, day, entity >> {CHUNK_BITS} AS chunk, entity FROM kpi_slice.{quote(relation)}) AS days"
-    crowded = [
-        tenant_no
-        for (tenant_no,) in connection.execute(
-            f"SELECT tenant_no FROM (SELECT tenant_no, count(*) AS n FROM {days} GROUP BY tenant_no, day, chunk) AS chunks "
-            f"GROUP BY tenant_no HAVING avg(n) >= {CROWD} AND sum(n) >= {LARGE / 10}".encode()
-        ).fetchall()
-    ]
-    if not crowded:
-        return None, None
-    name, bits = f"{relation}_m", 1 << CHUNK_BITS
-    union = f"bit_or(set_bit(repeat('0', {bits})::bit({bits}), entity & {bits - 1}, 1)) AS members"
-    connection.execute(
-        f"CREATE MATERIALIZED VIEW kpi_slice.{quote(name)} AS "
-        f"WITH days AS MATERIALIZED (SELECT tenant_no, day, chunk, {union} FROM {days} "
-        f"WHERE tenant_no IN ({', '.join(map(str, crowded))}) GROUP BY tenant_no, day, chunk) "
-        "SELECT tenant_no, false AS whole, day, chunk, members FROM days UNION ALL "
-        "SELECT tenant_no, true, NULL, chunk, bit_or(members) FROM days GROUP BY tenant_no, chunk "
-        "ORDER BY 1, 2, 3".encode()
-    )
-    connection.execute(f"CREATE INDEX ON kpi_slice.{quote(name)} (tenant_no, whole, day)".encode())
-    return name, crowded
+    if compiled.fold in ("value", "level"):
+        return
+    amount = "count(DISTINCT entity)" if compiled.entity else "sum(amount)"
+    for statement in (DAY_AMOUNT, DAY_MEMBERS)[: 2 if compiled.entity else 1]:
+        asked = {"kpi_id": kpi_id, "first": first, "large": LARGE, "crowd": CROWD}
+        connection.execute(statement.format(slice=name, amount=amount).encode(), asked)
 
 
 def replace_views(connection: Connection, every: dict[str, Compiled], which: list[Compiled]) -> None:
@@ -135,7 +140,7 @@ def drop_retired(connection: Connection) -> None:
     """Drops what nothing has pointed to for a while, one by one and without waiting for readers."""
     rows = connection.execute(
         "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval "
-        "ORDER BY relation DESC",  # bitmaps before the slice they are made from
+        "ORDER BY relation",
         [KEEP_RETIRED],
     ).fetchall()
     for (relation,) in rows:

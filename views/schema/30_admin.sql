@@ -51,10 +51,19 @@ CREATE TABLE IF NOT EXISTS kpi_admin.dim (
 CREATE TABLE IF NOT EXISTS kpi_admin.slice (
     kpi_id text NOT NULL, first date NOT NULL, last date NOT NULL,      -- local days [first, last)
     relation text NOT NULL,
-    members text,                     -- of a large distinct count: who counted on each day, as bitmaps,
-    crowded integer[],                -- for the tenants for which they are smaller than rows
+    crowded integer[] NOT NULL DEFAULT '{}',        -- the tenants whose members are kept as bitmaps
     newest_event timestamptz, refreshed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (kpi_id, first)
+);
+-- The slices folded by day, without hours and dimensions, which is what most questions need: sums, or how many counted; and
+-- who counted, on each day and, with the slice's first day, in all of it, as a list or as bitmaps of 2,048 numbers (a chunk).
+CREATE TABLE IF NOT EXISTS kpi_admin.day_amount (
+    kpi_id text COLLATE "C" NOT NULL, tenant_no integer NOT NULL, day date NOT NULL, amount numeric,
+    PRIMARY KEY (kpi_id, tenant_no, day)
+);
+CREATE TABLE IF NOT EXISTS kpi_admin.day_members (
+    kpi_id text COLLATE "C" NOT NULL, tenant_no integer NOT NULL, whole boolean NOT NULL, day date NOT NULL, chunk integer NOT NULL,
+    entities integer[], members bit(2048), PRIMARY KEY (kpi_id, tenant_no, whole, day, chunk)
 );
 -- Slices that nothing points to any more; dropped a while later, when no query can be reading them.
 CREATE TABLE IF NOT EXISTS kpi_admin.retired_slice (

@@ -265,6 +265,7 @@ LANGUAGE plpgsql STABLE ROWS 100 AS $$
 DECLARE
     zones text[] := ARRAY(SELECT DISTINCT r.zone FROM unnest(ranges) AS r);
     zone text := CASE WHEN cardinality(zones) = 1 THEN zones[1] END;
+    plain boolean;
 BEGIN
     IF bucket = 'hour' THEN
         RETURN QUERY
@@ -272,20 +273,29 @@ BEGIN
         FROM (SELECT DISTINCT h FROM unnest(ranges) AS r, kpi_admin.hours(r.zone, r.starts, r.ends) AS h) AS all_hours;
         RETURN;
     END IF;
+    -- Where no clock changes about a midnight, local midnights need no care, and no date is skipped.
+    plain := NOT EXISTS (
+        SELECT FROM unnest(ranges) AS r
+        JOIN kpi_admin.zone_period AS p ON p.zone = r.zone AND p.starts > r.starts - interval '2 days' AND p.starts < r.ends + interval '2 days'
+        CROSS JOIN LATERAL (
+            SELECT p.starts AT TIME ZONE p.zone AS after, (p.starts - interval '1 second') AT TIME ZONE p.zone + interval '1 second' AS before
+        ) AS clock
+        WHERE extract(hour FROM least(before, after)) = 0 OR before::date <> after::date
+    );
     RETURN QUERY
     SELECT row_number() OVER (ORDER BY d.local_day), d.local_day,
         CASE
             WHEN cardinality(ranges) > 1 AND viewer_zone IS NOT NULL THEN kpi_admin.day_start(viewer_zone, d.local_day::date)
             WHEN zone IS NULL THEN d.local_day AT TIME ZONE 'UTC'
+            -- The first day of a week or month may lie long before the range.
+            WHEN plain AND bucket = 'day' THEN d.local_day AT TIME ZONE zone
             ELSE kpi_admin.day_start(zone, d.local_day::date)
         END
     FROM (
         SELECT DISTINCT date_trunc(bucket, day) AS local_day
-        FROM unnest(ranges) AS r,
-            LATERAL (SELECT EXISTS (SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = r.zone AND p.skips_a_day) AS ever) AS skipped,
-            generate_series(r.first_day::timestamp, (r.last_day - 1)::timestamp, interval '1 day') AS day
+        FROM unnest(ranges) AS r, generate_series(r.first_day::timestamp, (r.last_day - 1)::timestamp, interval '1 day') AS day
         -- A date that a zone skipped whole (Apia, 30 December 2011) has no bucket.
-        WHERE NOT skipped.ever OR kpi_admin.day_start(r.zone, day::date) < kpi_admin.day_start(r.zone, day::date + 1)
+        WHERE plain OR kpi_admin.day_start(r.zone, day::date) < kpi_admin.day_start(r.zone, day::date + 1)
     ) AS d;
 END
 $$;

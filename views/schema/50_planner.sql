@@ -103,30 +103,73 @@ LANGUAGE sql STABLE AS $$
     JOIN kpi_admin.slice AS s ON s.kpi_id = p.part AND s.first < to_day AND s.last > from_day
 $$;
 
--- The same for a distinct count without dimensions, as bitmaps: 2,048 numbers each, a bit for everyone who counted that
--- day, or, where a total needs a slice whole, in all of it. Uniting bitmaps is exact and several times faster than
--- uniting rows. Null when no slice is large enough to have any.
-CREATE OR REPLACE FUNCTION kpi_admin.member_slices(
-    k kpi_admin.kpi, asked integer[], from_day date, to_day date, total boolean
-) RETURNS text
-LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN bool_or(s.crowded && asked) THEN string_agg(concat_ws(' UNION ALL ',
-        CASE WHEN s.crowded && asked THEN format(
-            'SELECT tenant_no, %s AS day, chunk, members FROM kpi_slice.%I WHERE whole = %L',
-            -- A whole slice's day is its first, which every range that takes it whole holds.
-            CASE WHEN total AND s.first >= from_day AND s.last <= to_day THEN format('%L::date', s.first) ELSE 'day' END,
-            s.members, total AND s.first >= from_day AND s.last <= to_day)
-        END,
-        CASE WHEN s.crowded IS NULL OR NOT asked <@ s.crowded THEN format(
-            'SELECT tenant_no, day, entity >> 11 AS chunk, set_bit(repeat(''0'', 2048)::bit(2048), entity & 2047, 1) AS members
-             FROM kpi_slice.%I WHERE tenant_no <> ALL (%L)', s.relation, coalesce(s.crowded, '{}'))
-        END), ' UNION ALL ') END
-    FROM kpi_admin.slice AS s
-    WHERE k.entity IS NOT NULL AND s.kpi_id = k.kpi_id AND s.first < to_day AND s.last > from_day
+-- The key of the bucket that a local day belongs to; none in a total.
+CREATE OR REPLACE FUNCTION kpi_admin.bucket_key(bucket text, day date) RETURNS timestamp
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE bucket WHEN 'total' THEN NULL WHEN 'day' THEN day::timestamp ELSE date_trunc(bucket, day::timestamp) END
 $$;
 
--- Folded rows before zero-filling: the KPI's two sums by bucket key (null for a total) and dimensions.
-CREATE OR REPLACE FUNCTION kpi_admin.folded(
+-- Who counted in some ranges, by bucket and tenant (0 when not asked by tenant): lists of numbers, or bitmaps of 2,048.
+-- A slice that a bucket needs whole has its members united already.
+CREATE OR REPLACE FUNCTION kpi_admin.members(k kpi_admin.kpi, ranges kpi_admin.tenant_range[], bucket text, by_tenant boolean)
+RETURNS TABLE (key timestamp, who integer, chunk integer, entities integer[], members bit)
+LANGUAGE sql STABLE AS $$
+    SELECT kpi_admin.bucket_key(bucket, d.day), CASE WHEN by_tenant THEN r.tenant_no ELSE 0 END, d.chunk, d.entities, d.members
+    FROM unnest(ranges) AS r
+    JOIN kpi_admin.slice AS s ON s.kpi_id = k.kpi_id AND s.first < r.last_day AND s.last > r.first_day
+    JOIN kpi_admin.day_members AS d ON d.kpi_id = s.kpi_id AND d.tenant_no = r.tenant_no
+        AND d.whole = ((bucket = 'total' OR bucket = 'month' AND s.last - s.first <= 31) AND s.first >= r.first_day AND s.last <= r.last_day)
+        AND d.day >= greatest(s.first, r.first_day) AND d.day < least(s.last, r.last_day)
+$$;
+
+-- A question of whole days without dimensions: its two sums by bucket key and tenant, from what is kept folded by day.
+-- A distinct count unites lists of who counted or, when there are bitmaps, bitmaps, which is as exact and faster.
+CREATE OR REPLACE FUNCTION kpi_admin.folded_days(
+    k kpi_admin.kpi, ranges kpi_admin.tenant_range[], bucket text, by_tenant boolean, cumulative boolean
+) RETURNS TABLE (key timestamp, who integer, numerator numeric, denominator numeric)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    IF k.entity IS NULL OR NOT cumulative AND (bucket = 'day' OR bucket = 'month' AND k.grain = 'month') THEN
+        RETURN QUERY
+        SELECT kpi_admin.bucket_key(bucket, d.day), CASE WHEN by_tenant THEN r.tenant_no ELSE 0 END, sum(d.amount * p.numerator), sum(d.amount * p.denominator)
+        FROM unnest(ranges) AS r CROSS JOIN unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator)
+        JOIN kpi_admin.day_amount AS d ON d.kpi_id = p.part AND d.tenant_no = r.tenant_no AND d.day >= r.first_day AND d.day < r.last_day
+        GROUP BY 1, 2;
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(ranges) AS r JOIN kpi_admin.slice AS s
+            ON s.kpi_id = k.kpi_id AND s.first < r.last_day AND s.last > r.first_day AND r.tenant_no = ANY (s.crowded)
+    ) THEN
+        RETURN QUERY
+        WITH seen AS (
+            SELECT m.key, m.who, e FROM kpi_admin.members(k, ranges, bucket, by_tenant) AS m, unnest(m.entities) AS e
+        )
+        -- Accumulated, everyone counts where first seen: running sums over that are the distinct counts so far.
+        SELECT f.key, f.who, count(*)::numeric, 0::numeric
+        FROM (SELECT min(s.key) AS key, s.who FROM seen AS s WHERE cumulative GROUP BY s.who, s.e) AS f GROUP BY 1, 2
+        UNION ALL
+        SELECT s.key, s.who, count(DISTINCT s.e)::numeric, 0::numeric FROM seen AS s WHERE NOT cumulative GROUP BY 1, 2;
+    ELSE
+        RETURN QUERY
+        WITH united AS (
+            SELECT m.key, m.who, coalesce(e >> 11, m.chunk) AS chunk,
+                bit_or(coalesce(m.members, set_bit(repeat('0', 2048)::bit(2048), e & 2047, 1))) AS members
+            FROM kpi_admin.members(k, ranges, bucket, by_tenant) AS m LEFT JOIN LATERAL unnest(m.entities) AS e ON true
+            GROUP BY 1, 2, 3
+        ), so_far AS (
+            SELECT u.key, u.who, u.chunk, bit_count(bit_or(u.members) OVER (PARTITION BY u.who, u.chunk ORDER BY u.key)) AS n
+            FROM united AS u WHERE cumulative
+        ), added AS (
+            SELECT s.key, s.who, s.n - lag(s.n, 1, 0::bigint) OVER (PARTITION BY s.who, s.chunk ORDER BY s.key) AS n FROM so_far AS s
+            UNION ALL
+            SELECT u.key, u.who, bit_count(u.members) FROM united AS u WHERE NOT cumulative
+        )
+        SELECT a.key, a.who, sum(a.n), 0::numeric FROM added AS a GROUP BY 1, 2;
+    END IF;
+END
+$$;
+
+-- The same of any question, from the slices themselves: with dimensions, with hours.
+CREATE OR REPLACE FUNCTION kpi_admin.folded_slices(
     k kpi_admin.kpi, ranges kpi_admin.tenant_range[], hourly boolean, bucket text, conditions jsonb, by text[], cumulative boolean
 ) RETURNS TABLE (key timestamp, dims text[], numerator numeric, denominator numeric)
 LANGUAGE plpgsql STABLE AS $$
@@ -147,28 +190,7 @@ DECLARE
     dims_text text := CASE WHEN group_by = '' THEN '''{}''::text[]' ELSE format('ARRAY[%s]', group_by) END;
     filter_text text;
     rows_text text;
-    members_text text := CASE WHEN needed = '{}' AND NOT hourly AND bucket NOT IN ('hour', 'weekday hour') 
-        THEN kpi_admin.member_slices(k, ARRAY(SELECT r.tenant_no FROM unnest(ranges) AS r WHERE r.tenant_no IS NOT NULL), first, last,
-            -- Tenants whose ranges differ (each is cut at its own now) must not share a whole slice.
-            bucket = 'total' AND (SELECT min(r.first_day) = max(r.first_day) AND min(r.last_day) = max(r.last_day) FROM unnest(ranges) AS r)) END;
 BEGIN
-    IF members_text IS NOT NULL THEN
-        -- What a day adds to its chunk's members so far; its own members when nothing accumulates.
-        RETURN QUERY EXECUTE format(
-            'WITH days AS (
-                SELECT %s AS key, %s AS dims, s.chunk, bit_or(s.members) AS members
-                FROM (%s) AS s JOIN unnest($1) AS r ON s.tenant_no = r.tenant_no AND s.day >= r.first_day AND s.day < r.last_day
-                GROUP BY 1, 2, 3
-            )
-            SELECT key, dims, sum(n)::numeric, 0::numeric FROM (%s) AS counted GROUP BY 1, 2',
-            key_text, dims_text, members_text,
-            CASE WHEN cumulative THEN
-                'SELECT key, dims, so_far - lag(so_far, 1, 0::bigint) OVER (PARTITION BY dims, chunk ORDER BY key) AS n
-                 FROM (SELECT key, dims, chunk, bit_count(bit_or(members) OVER (PARTITION BY dims, chunk ORDER BY key)) AS so_far FROM days) AS united'
-            ELSE 'SELECT key, dims, bit_count(members) AS n FROM days' END
-        ) USING ranges;
-        RETURN;
-    END IF;
     SELECT coalesce(string_agg(
         CASE
             WHEN c.condition ->> 'op' IN ('=', '!=') THEN
@@ -200,6 +222,24 @@ BEGIN
             'SELECT key, dims, count(*)::numeric, 0::numeric FROM (SELECT DISTINCT %s AS key, %s AS dims, s.entity FROM %s) AS seen GROUP BY 1, 2',
             key_text, dims_text, rows_text
         ) USING ranges, conditions;
+    END IF;
+END
+$$;
+
+-- Folded rows before zero-filling: the KPI's two sums by bucket key (null for a total) and dimensions.
+CREATE OR REPLACE FUNCTION kpi_admin.folded(
+    k kpi_admin.kpi, ranges kpi_admin.tenant_range[], hourly boolean, bucket text, conditions jsonb, by text[], cumulative boolean
+) RETURNS TABLE (key timestamp, dims text[], numerator numeric, denominator numeric)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF NOT hourly AND bucket NOT IN ('hour', 'weekday hour') AND by <@ '{tenant}'
+        AND NOT jsonb_path_exists(conditions, '$[*] ? (@.dim != "tenant")')
+    THEN
+        RETURN QUERY
+        SELECT f.key, CASE f.who WHEN 0 THEN '{}' ELSE ARRAY(SELECT r.tenant FROM unnest(ranges) AS r WHERE r.tenant_no = f.who) END, f.numerator, f.denominator
+        FROM kpi_admin.folded_days(k, ranges, bucket, by <> '{}', cumulative) AS f;
+    ELSE
+        RETURN QUERY SELECT * FROM kpi_admin.folded_slices(k, ranges, hourly, bucket, conditions, by, cumulative);
     END IF;
 END
 $$;
