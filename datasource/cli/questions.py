@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from datasource.catalog import Catalog, Kpi
 from datasource.cli.options import Commands, command, moment
-from datasource.protocol import answers
 from datasource.protocol.database import Connection
+from datasource.protocol.question import question
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
 
@@ -84,10 +84,12 @@ def _ask(given: Namespace) -> None:
     found: list[dict[str, Any]] = []
     with connect() as connection:
         zone = _settle(connection, asked)
-        page = ["a first one"]
+        page: list[tuple[Any, ...]] = [()]
         while page and (given.list or not found):
-            page, _ = answers.rows(connection, asked | {"offset": len(found)})
-            found += map(orjson.loads, page)
+            read = [Jsonb(question(asked | {"offset": len(found)}))]
+            connection.execute("SELECT kpi_http.used_range(%s)", read)  # refuses what is wrong
+            page = connection.execute("SELECT kpi_http.rows(%s)", read).fetchall()
+            found += [orjson.loads(text) for (text,) in page]
     for row in found:
         if "time" in row:
             row["time"] = datetime.fromtimestamp(row["time"] / 1000, zone).isoformat()

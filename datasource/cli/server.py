@@ -35,10 +35,7 @@ SELECT obj_description(to_regnamespace('kpi_data'), 'pg_namespace'),
     'DROP SCHEMA ' || string_agg(nspname, ', ') || ' CASCADE'
 FROM pg_namespace WHERE nspname ~ '^kpi'"""
 OLD = timedelta(days=7)  # the dashboards show the last 30
-GUNICORN = "-m gunicorn --worker-class gthread --threads 4 --timeout 25 --graceful-timeout 5 "
-GUNICORN += "--limit-request-line 8190 --log-level warning --no-control-socket "
-# Longer than Grafana keeps an idle connection (90 s): it must not ask on one that was just closed.
-GUNICORN += "--keep-alive 120"
+GUNICORN = "-m gunicorn -c python:datasource.protocol.worker"
 
 
 def add(commands: Commands) -> None:
@@ -82,7 +79,11 @@ def _demo(given: Namespace) -> int:
     program = [sys.executable, "-c", "from datasource.cli import main; raise SystemExit(main())"]
     serve = [*program, "serve", "--host", HOST, "--port", str(given.port), "--workers", "2"]
     watch = [*program, "refresh", "--watch", "5"]
-    with subprocess.Popen(serve) as server, subprocess.Popen(watch, stdout=-3) as refresher:
+    quiet = os.environ | {"CHATKPI_LOG": "warning"}
+    with (
+        subprocess.Popen(serve, env=quiet) as server,
+        subprocess.Popen(watch, stdout=subprocess.DEVNULL) as refresher,
+    ):
         try:
             while server.poll() is None and socket.socket().connect_ex((HOST, given.port)):
                 sleep(0.1)

@@ -1,63 +1,116 @@
-"""The POST paths: each hands its fields to one SQL function, which writes JSON row by row."""
+"""The POST paths: each hands its fields to one SQL function, which writes JSON."""
 
-from collections.abc import Callable
-from typing import Any, LiteralString, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import orjson
 from psycopg.types.json import Jsonb
 
-from datasource.protocol.cache import OFF, Answer, Cache
-from datasource.protocol.database import Connection, fetch
-from datasource.protocol.errors import ApiError
+from datasource.protocol.cache import Answer, Cache
+from datasource.protocol.database import Database
+from datasource.protocol.errors import ApiError, of_question
 from datasource.protocol.fields import QUESTION, Schema, an_object
 from datasource.protocol.question import Fields, bad, inner, question
 
-Answerer = Callable[[Connection, dict[str, Any], Cache], Answer]
 TARGETS = 50
 
 
-def used_range(connection: Connection, asked: Fields) -> dict[str, str]:
-    """Have a question checked; return the headers that say which range its answer uses."""
-    found = fetch(connection, "SELECT starts, ends FROM kpi_http.used_range(%s)", Jsonb(asked))
-    return {"X-Range-From": found[0][0], "X-Range-To": found[0][1]} if found else {}
+class Asker(NamedTuple):
+    """Who asks: what is kept of a token, with where answers come from."""
+
+    token: bytes
+    database: Database
+    cache: Cache
+
+    def check(self) -> None:
+        """Raise the refusal of a token that is not valid."""
+        self.database.fetch("SELECT kpi_http.keys(%s, %s)", self.token, Jsonb([]))
+
+    def answers(self, kind: str, questions: Sequence[Fields]) -> list[Answer | ApiError]:
+        """Return the answers of a kind (rows, frames) to questions, kept ones where there are.
+
+        One that is refused has its refusal in place of an answer; a single one raises it.
+        """
+        keys: list[str | None] = [None] * len(questions)
+        if self.cache.room:
+            rows = self.database.fetch(
+                "SELECT kpi_http.keys(%s, %s)", self.token, Jsonb(questions, orjson.dumps)
+            )
+            keys = [key for (key,) in rows]
+        found: list[Answer | ApiError | None] = [self.cache.find(kind, key) for key in keys]
+        missing = [number for number, answer in enumerate(found) if answer is None]
+        asked = Jsonb([questions[number] for number in missing], orjson.dumps)
+        statement = "SELECT * FROM kpi_http.answers(%s, %s, %s)"
+        made = self.database.fetch(statement, self.token, kind, asked) if missing else []
+        for number, (starts, ends, body, refused) in zip(missing, made, strict=True):
+            if refused:
+                found[number] = of_question(**refused)
+            else:
+                found[number] = answer = Answer(starts, ends, body or "")
+                self.cache.keep(kind, keys[number], answer)
+        return [answer for answer in found if answer is not None]
+
+    def menu(self, name: str, asked: Fields) -> str:
+        """Return what a function of kpi_http gives for a request that is no question."""
+        statement = "SELECT kpi_http.menu(%s, %s, %s)"
+        [(text,)] = self.database.fetch(statement, self.token, name, Jsonb(asked, orjson.dumps))
+        return text or ""
 
 
-def rows(connection: Connection, body: dict[str, Any], cache: Cache = OFF) -> Answer:
+Answerer = Callable[[Asker, dict[str, Any]], Answer]
+
+
+def rows(asker: Asker, body: dict[str, Any]) -> Answer:
     """Answer POST /rows: a question on KPIs, or a list of things, as flat objects."""
-    return _answered(connection, "SELECT kpi_http.rows(%s)", question(body), cache)
+    [answer] = asker.answers("rows", [question(body)])
+    assert isinstance(answer, Answer)
+    return answer
 
 
-def _answered(
-    connection: Connection, statement: LiteralString, asked: Fields, cache: Cache
-) -> Answer:
-    def make() -> Answer:
-        headers = used_range(connection, asked)
-        return texts(connection, statement, asked), headers
+def query(asker: Asker, body: dict[str, Any]) -> Answer:
+    """Answer POST /query: every target in order; headers are those of the first that is answered.
 
-    return cache.answer(connection, statement, asked, make)
-
-
-def texts(connection: Connection, statement: LiteralString, asked: Fields) -> list[str]:
-    """Return the texts that a function of one JSON argument gives."""
-    return [text for (text,) in fetch(connection, statement, Jsonb(asked))]
-
-
-def query(connection: Connection, body: dict[str, Any], cache: Cache = OFF) -> Answer:
-    """Answer POST /query: every target, the headers being the first one's."""
+    A target that is refused says so in its place, unless all are: then the first one's refusal
+    is raised.
+    """
     targets = body.get("targets")
     if not isinstance(targets, list) or not all(isinstance(target, dict) for target in targets):
         raise bad("targets", "a list of objects")
     if len(targets) > TARGETS:
         raise ApiError(422, "too_many_targets", f"A query has at most {TARGETS} targets.")
-    asked = [_target(target, body) for target in targets]
-    found = [_answered(connection, "SELECT kpi_http.frames(%s)", one, cache) for one in asked]
-    return [frame for frames, _ in found for frame in frames], found[0][1] if found else {}
+    read = [_target(target, body) for target in targets]
+    asked = [one for one in read if not isinstance(one, ApiError)]
+    if not asked:
+        asker.check()
+    answers = iter(asker.answers("frames", asked))
+    found = [one if isinstance(one, ApiError) else next(answers) for one in read]
+    answered = [answer for answer in found if isinstance(answer, Answer)]
+    for refusal in found[: 0 if answered else 1]:
+        assert isinstance(refusal, ApiError)
+        raise refusal
+    frames = [
+        one.body if isinstance(one, Answer) else _refused(one, target)
+        for one, target in zip(found, targets, strict=True)
+    ]
+    first = answered[0] if answered else Answer(None, None, "")
+    return first._replace(body=",".join(filter(None, frames)))
 
 
-def _target(target: Fields, body: Fields) -> dict[str, Any]:
-    span, shape = inner(body, "range"), "table" if target.get("type") == "table" else None
-    payload = {} if target.get("payload") == "" else inner(target, "payload")
-    asked = {"kpi": target.get("target"), "list": None, "refId": target.get("refId")}
-    return question({"shape": shape, **payload, **span, **asked}, body)
+def _target(target: Fields, body: Fields) -> dict[str, Any] | ApiError:
+    try:
+        span, shape = inner(body, "range"), "table" if target.get("type") == "table" else None
+        payload = {} if target.get("payload") == "" else inner(target, "payload")
+        asked = {"kpi": target.get("target"), "list": None, "refId": target.get("refId")}
+        return question({"shape": shape, **payload, **span, **asked}, body)
+    except ApiError as refusal:
+        return refusal
+
+
+def _refused(refusal: ApiError, target: Fields) -> str:
+    """Return what stands in the place of a target's answer: its name says what is wrong."""
+    frame = {"target": str(refusal), "datapoints": [], "error": refusal.shape}
+    reference = {"refId": target["refId"]} if isinstance(target.get("refId"), str) else {}
+    return orjson.dumps({**frame, **reference}).decode()
 
 
 class Post(NamedTuple):
@@ -73,16 +126,14 @@ def _item(*texts: str, **more: Schema) -> Schema:
     return {"type": "object", "required": [*found], "properties": found}
 
 
-def _ask(
-    items: Schema, statement: LiteralString, *names: str, within: tuple[str, ...] = ()
-) -> Post:
-    """Make a path that hands some fields of its body, or of objects in it, to a statement."""
+def _ask(items: Schema, function: str, *names: str, within: tuple[str, ...] = ()) -> Post:
+    """Make a path that hands some fields of its body, or of objects in it, to a function."""
 
-    def answer(connection: Connection, body: dict[str, Any], cache: Cache) -> Answer:
+    def answer(asker: Asker, body: dict[str, Any]) -> Answer:
         found = {name: body.get(name) for name in names}
         for name in within:
             found |= inner(body, name)
-        return texts(connection, statement, question(found)), {}
+        return Answer(None, None, asker.menu(function, question(found)))
 
     return Post(answer, an_object(*names, within=within), items)
 
@@ -106,19 +157,19 @@ POSTS: dict[str, Post] = {
         an_object("filters", "adhocFilters", "timezone", within=_SPAN, targets=_TARGETS),
         {"anyOf": [_SERIES, _TABLE]},
     ),
-    "/search": _ask(_item("text", "value"), "SELECT kpi_http.search(%s)", "target"),
-    "/metrics": _ask(_item("label", "value", payloads=_OBJECTS), "SELECT kpi_http.metrics(%s)"),
+    "/search": _ask(_item("text", "value"), "search", "target"),
+    "/metrics": _ask(_item("label", "value", payloads=_OBJECTS), "metrics"),
     "/metric-payload-options": _ask(
-        _item("label", "value"), "SELECT kpi_http.payload_options(%s)", "metric", "name"
+        _item("label", "value"), "payload_options", "metric", "name", within=("payload",)
     ),
     "/variable": _ask(
-        _item("__text", "__value"), "SELECT kpi_http.variable(%s)", within=("range", "payload")
+        _item("__text", "__value"), "variable", within=("range", "payload")
     ),
-    "/tag-keys": _ask(_item("type", "text", "key"), "SELECT kpi_http.tag_keys(%s)"),
-    "/tag-values": _ask(_item("text"), "SELECT kpi_http.tag_values(%s)", "key"),
+    "/tag-keys": _ask(_item("type", "text", "key"), "tag_keys"),
+    "/tag-values": _ask(_item("text"), "tag_values", "key"),
     "/annotations": _ask(
         _item("title", "text", time={"type": "integer"}),
-        "SELECT kpi_http.annotations(%s)",
+        "annotations",
         "annotation",
         within=_SPAN,
     ),

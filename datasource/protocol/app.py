@@ -1,17 +1,15 @@
 """The Flask application: `gunicorn 'datasource.protocol.app:create_app()'`."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from datasource.protocol import access, cache, errors, health
-from datasource.protocol.answers import POSTS, Answerer
-from datasource.protocol.database import Connection, Database
+from datasource.protocol import access, cache, errors, health, logs
+from datasource.protocol.answers import POSTS, Answerer, Asker
+from datasource.protocol.database import Database
 from datasource.protocol.errors import ApiError
 from datasource.protocol.export import export
 from datasource.protocol.question import parse
@@ -39,6 +37,7 @@ def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions["database"] = database = Database(url, pool_size)
     app.extensions["cache"] = kept = cache.of_environment()
+    logs.register(app)
     health.register(app, database, kept)
     _answer_questions(app, database, kept, int(os.environ.get("CHATKPI_RATE") or 0))
     app.register_error_handler(ApiError, ApiError.response)
@@ -52,27 +51,31 @@ def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
 def _answer_questions(app: Flask, database: Database, kept: cache.Cache, rate: int) -> None:
     """Add the paths that need a token."""
 
-    @contextmanager
-    def entered(token: str) -> Iterator[Connection]:
+    def asker() -> Asker:
+        token = access.token_of(request)
         access.count(database, token, rate)
-        with database.transaction() as connection:
-            access.enter(connection, token)
-            yield connection
+        return Asker(token, database, kept)
 
     def add(path: str, answerer: Answerer) -> None:
         def posted() -> Response:
-            token, body = access.token_of(request), _body()
-            with entered(token) as connection:
-                answer, headers = answerer(connection, parse(body), kept)
-            text = f"[{','.join(answer)}]"
-            return Response(text, mimetype="application/json", headers=headers)
+            asking, body = asker(), _body()
+            try:
+                answer = answerer(asking, parse(body))
+            except ApiError:
+                asking.check()  # who has no valid token is told that, whatever else is wrong
+                raise
+            return Response(f"[{answer.body}]", mimetype="application/json", headers=answer.headers)
 
         app.post(path, endpoint=path)(posted)
 
     @app.get("/export/<name>.csv")
     def exported(name: str) -> Response:
-        with entered(access.token_of(request)) as connection:
-            lines, headers = export(connection, name, request.args)
+        asking = asker()
+        try:
+            lines, headers = export(asking, name, request.args)
+        except ApiError:
+            asking.check()
+            raise
         return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
     for path, post in POSTS.items():

@@ -1,9 +1,9 @@
-"""Transactions on the database, as the login kpi_server: read only, bounded, back by themselves."""
+"""The database as kpi_server: one read-only statement a request, bounded, back by itself."""
 
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
@@ -18,6 +18,8 @@ from datasource.store.connection import conninfo, database_url, fixed_now
 WAIT_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # of waiting, after which it is looked whether there is a database at all
 STATEMENT_SECONDS = 20
+STALLED_SECONDS = 60  # after which a download that its reader does not take ends
+BATCH = 1000  # rows of a download at a time
 Connection = psycopg.Connection[TupleRow]
 
 
@@ -25,7 +27,10 @@ class Database:
     """The server's connections, opened by each process when it first needs one.
 
     `url` names the database (the login in it is replaced by kpi_server, unless
-    CHATKPI_SERVER_URL gives a whole address); CHATKPI_NOW becomes the setting kpi.now.
+    CHATKPI_SERVER_URL gives a whole address); CHATKPI_NOW becomes the setting kpi.now. Every
+    statement is a transaction of its own that sees one state of the data.
+
+    Methods raise ApiError 429 when all connections stay busy, 503 when there is no database.
     """
 
     def __init__(self, url: str | None, size: int) -> None:
@@ -34,6 +39,9 @@ class Database:
         self._url = address if server else make_conninfo(address, user="kpi_server")
         self._size = size
         self._settings = {
+            "default_transaction_read_only": "on",
+            "default_transaction_isolation": "repeatable read",
+            "idle_in_transaction_session_timeout": f"{STALLED_SECONDS}s",
             "statement_timeout": f"{STATEMENT_SECONDS}s",
             "TimeZone": "UTC",
             "kpi.now": fixed_now() or "",
@@ -42,22 +50,53 @@ class Database:
         self._waiting = 0
         self._pools: dict[int, ConnectionPool[Connection]] = {}
 
-    @contextmanager
-    def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
-        """Give a connection within a transaction that sees one state of the data.
+    def fetch(self, statement: LiteralString, *parameters: object) -> list[Any]:
+        """Return the rows of a statement, which is constant in the program, as tuples."""
+        return self._tried(lambda connection: connection.execute(statement, parameters).fetchall())
 
-        Raises ApiError 429 when all connections stay busy, 503 when there is no database.
-        """
-        connection = self._connection()
-        try:
+    def write(self, statement: LiteralString, *parameters: object) -> list[Any]:
+        """Return the rows of a statement that writes."""
+
+        def execute(connection: Connection) -> list[Any]:
             with connection.transaction():
-                if not writes:
-                    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                yield connection
+                connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+                return connection.execute(statement, parameters).fetchall()
+
+        return self._tried(execute)
+
+    def stream(self, statement: LiteralString, *parameters: object) -> Iterator[Any]:
+        """Give the rows of a statement a batch at a time; its errors come with the first."""
+        with (
+            self.connection() as connection,
+            connection.transaction(),
+            connection.cursor(name="rows") as cursor,
+        ):
+            cursor.execute(statement, parameters)
+            while batch := cursor.fetchmany(BATCH):
+                yield from batch
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Give a connection of this process."""
+        connection = self._waited_for()
+        try:
+            yield connection
         finally:
             self._pool().putconn(connection)
 
-    def _connection(self) -> Connection:
+    def _tried(self, execute: Callable[[Connection], list[Any]]) -> list[Any]:
+        with self.connection() as connection:
+            try:
+                return execute(connection)
+            except psycopg.OperationalError:
+                if not connection.closed:
+                    raise
+        # The database was started again since this connection was opened, and so were others.
+        self._pool().check()
+        with self.connection() as connection:
+            return execute(connection)
+
+    def _waited_for(self) -> Connection:
         # Counted here, for the pool's own queue goes on counting those who have given up; full
         # of them, it would never connect again.
         with self._lock:
@@ -91,7 +130,6 @@ class Database:
             min_size=0,
             max_size=self._size,
             reconnect_timeout=1.0,
-            check=ConnectionPool.check_connection,
             configure=self._configure,
             open=True,
         )
@@ -104,8 +142,3 @@ class Database:
 def busy(detail: str) -> ApiError:
     """Return the refusal of a request for which there is no connection."""
     return ApiError(429, "busy", "All connections are busy.", RETRY, detail=detail)
-
-
-def fetch(connection: Connection, statement: LiteralString, *parameters: object) -> list[Any]:
-    """Return the rows of a statement, which is constant in the program, as tuples."""
-    return connection.execute(statement, parameters).fetchall()

@@ -5,8 +5,10 @@ import uuid
 
 import orjson
 import psycopg
-from flask import Response
+from flask import Response, has_request_context
 from werkzeug.exceptions import HTTPException
+
+from datasource.protocol import logs
 
 log = logging.getLogger("chatkpi")
 
@@ -48,6 +50,15 @@ class ApiError(Exception):
         body = orjson.dumps(self.shape)
         return Response(body, status, self.headers, mimetype="application/json")
 
+    def raw(self) -> bytes:
+        """Return the same as HTTP, for a request that no application has read."""
+        body = orjson.dumps(self.shape)
+        head = (
+            f"HTTP/1.1 {self.status} {self.shape['message']}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode("ascii") + body
+
 
 def one_line(text: str) -> str:
     r"""Return at most 200 printable ASCII characters; others become \uXXXX."""
@@ -76,22 +87,36 @@ def unavailable(error: BaseException) -> ApiError:
 def from_database(error: psycopg.Error) -> ApiError:
     """Translate an error of the database: a refused question, a slow one, or trouble."""
     state, diag = error.sqlstate or "", error.diag
-    if state.startswith("KP"):
-        code, message = diag.constraint_name or "refused", diag.message_primary or ""
-        return ApiError(int(state[2:]), code, message, hint=diag.message_hint or None)
+    if state.startswith(("KP", "22")):
+        return of_question(
+            state, diag.constraint_name or "", diag.message_primary or "", diag.message_hint
+        )
     if state == "57014":
         hint = "Ask for a shorter range or fewer groups."
         return ApiError(503, "too_slow", "The answer took too long.", RETRY, hint=hint)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state == "3F000":
         return unavailable(error)
-    if state.startswith("22"):
-        return ApiError(422, "invalid_value", "A value of the question cannot be used.")
     return internal(error)
 
 
+def of_question(state: str, code: str, message: str, hint: str | None) -> ApiError:
+    """Translate the database's refusal of a question, or of a value in it."""
+    if not state.startswith("KP"):
+        return ApiError(422, "invalid_value", "A value of the question cannot be used.")
+    if state == "KP401":
+        return unauthorized(message)
+    return ApiError(int(state[2:]), code, message, hint=hint or None)
+
+
+def unauthorized(message: str) -> ApiError:
+    """Return the refusal of a request without a valid token."""
+    hint = "Send one header Authorization: Bearer <token>; `chatkpi token create` makes one."
+    return ApiError(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"}, hint=hint)
+
+
 def internal(error: BaseException) -> ApiError:
-    """Log a fault of the program under an id, and return what its caller is told."""
-    number = uuid.uuid4().hex[:12]
-    log.error("request %s failed", number, exc_info=error)
+    """Log a fault of the program under the request's id, and return what its caller is told."""
+    number = logs.request_id() if has_request_context() else uuid.uuid4().hex[:16]
+    log.error("the request failed", exc_info=error, extra={"fields": {"request_id": number}})
     message = "The server could not answer; its log says why."
     return ApiError(503, "internal", message, RETRY, detail=f"request {number}")

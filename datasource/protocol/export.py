@@ -3,7 +3,8 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import chain, islice
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,9 +13,9 @@ import orjson
 from psycopg.types.json import Jsonb
 from werkzeug.datastructures import MultiDict
 
-from datasource.protocol.answers import texts, used_range
-from datasource.protocol.database import Connection, fetch
-from datasource.protocol.question import EPOCH, bad, question
+from datasource.protocol.answers import Asker
+from datasource.protocol.cache import Answer
+from datasource.protocol.question import EPOCH, Fields, bad, question
 
 SINGLE = ("from", "to", "shape", "timezone", "interval", "granularity", "compare")
 LISTS = ("by", "where", "segment")  # parameters that may be repeated
@@ -22,9 +23,13 @@ is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 
 
 def export(
-    connection: Connection, name: str, args: MultiDict[str, str]
+    asker: Asker, name: str, args: MultiDict[str, str]
 ) -> tuple[Iterator[str], dict[str, str]]:
-    """Return the lines of a KPI's file, or of the list nps_answers, and the headers with them."""
+    """Return the lines of a KPI's file, or of the list nps_answers, and the headers with them.
+
+    The rows come a batch at a time, however many they are; the first before this returns, so
+    that what is refused is refused with its status.
+    """
     filters: dict[str, list[str]] = {}
     segment = [f"segment={value}" for value in args.getlist("segment") if name == "nps_answers"]
     for condition in args.getlist("where") + segment:
@@ -35,13 +40,26 @@ def export(
     fields = {one: args[one] for one in SINGLE if args.get(one)}
     what = {"list" if name == "nps_answers" else "kpi": name, "by": args.getlist("by")}
     asked = question({**fields, **what, "filters": filters})
-    [(zone, *days)] = fetch(connection, "SELECT * FROM kpi_http.last_days(%s)", Jsonb(asked))
-    asked["starts"], asked["ends"] = asked["starts"] or days[0], asked["ends"] or days[1]
-    headers = used_range(connection, asked)
-    columns = texts(connection, "SELECT kpi_http.column_names(%s)", asked)
-    rows = texts(connection, "SELECT kpi_http.rows(%s)", asked)
-    headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    return lines(columns, map(orjson.loads, rows), zone), headers
+    statement = "SELECT * FROM kpi_http.export(%s, %s)"
+    [(zone, starts, ends, asked, columns)] = asker.database.fetch(
+        statement, asker.token, Jsonb(asked)
+    )
+    statement = "SELECT kpi_http.export_rows(%s, %s)"
+    rows = asker.database.stream(statement, asker.token, Jsonb(asked))
+    first = list(islice(rows, 1))
+    headers = Answer(starts, ends, "").headers
+    file = f"{name}_{_days(asked, zone)}.csv"
+    headers["Content-Disposition"] = f'attachment; filename="{file}"'
+    texts = (orjson.loads(text) for (text,) in chain(first, rows))
+    return lines(columns, texts, zone), headers
+
+
+def _days(asked: Fields, zone: str) -> str:
+    """Return the first and the last day of the asked range, as a file's name has them."""
+    starts, ends = (datetime.fromisoformat(asked[end]) for end in ("starts", "ends"))
+    local = ZoneInfo(zone)
+    last = (ends - timedelta(milliseconds=1)).astimezone(local)
+    return f"{starts.astimezone(local):%Y-%m-%d}_{last:%Y-%m-%d}"
 
 
 def lines(columns: list[str], rows: Iterable[dict[str, Any]], zone: str) -> Iterator[str]:

@@ -7,10 +7,11 @@ from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from datasource import __version__
-from datasource.protocol import access, openapi, page
-from datasource.protocol.cache import Cache
-from datasource.protocol.database import Database, fetch
-from datasource.protocol.errors import RETRY, ApiError
+from datasource.protocol import access, openapi, page, tokens
+from datasource.protocol.answers import Asker
+from datasource.protocol.cache import OFF, Cache
+from datasource.protocol.database import Database
+from datasource.protocol.errors import RETRY, ApiError, from_database
 
 GAUGES = ("behind_seconds", "refreshed_timestamp_seconds", "newest_event_timestamp_seconds")
 
@@ -18,7 +19,7 @@ GAUGES = ("behind_seconds", "refreshed_timestamp_seconds", "newest_event_timesta
 def register(app: Flask, database: Database, cache: Cache) -> None:
     """Add the paths that are no questions."""
     max_behind = 60 * float(os.environ.get("CHATKPI_MAX_BEHIND") or 15)
-    app.get("/", endpoint="front")(lambda: _front(database))
+    app.get("/", endpoint="front")(lambda: _front(database, cache))
     app.get("/health", endpoint="health")(lambda: jsonify(status="live"))
     app.get("/openapi.json", endpoint="openapi")(lambda: jsonify(openapi.document()))
     app.get("/ready", endpoint="ready")(lambda: _ready(database, max_behind))
@@ -26,7 +27,7 @@ def register(app: Flask, database: Database, cache: Cache) -> None:
     app.post("/session")(lambda: _signed_in(database, request.form.get("token", "")))
 
 
-def _front(database: Database) -> AnyResponse:
+def _front(database: Database, cache: Cache) -> AnyResponse:
     if "token" in request.args:
         return _signed_in(database, request.args["token"])
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
@@ -34,23 +35,18 @@ def _front(database: Database) -> AnyResponse:
     if access.COOKIE not in request.cookies and "Authorization" not in request.headers:
         return page.rendered(None)
     try:
-        with database.transaction() as connection:
-            access.enter(connection, access.token_of(request))
-            return page.page(connection, request.args.get("tenant"))
-    except ApiError as refusal:
+        token = access.token_of(request)
+        return page.page(Asker(token, database, cache), request.args.get("tenant"))
+    except (ApiError, psycopg.Error) as error:
+        refusal = from_database(error) if isinstance(error, psycopg.Error) else error
         if refusal.status != 401:
             raise
         return page.rendered(None, refused=str(refusal))
 
 
-def _check(database: Database, token: str) -> None:
-    with database.transaction() as connection:
-        access.enter(connection, token)
-
-
 def _signed_in(database: Database, token: str) -> AnyResponse:
     """Keep a valid token in the browser's cookie, and go to the front page."""
-    _check(database, token)
+    Asker(tokens.digest(token), database, OFF).check()
     answer = redirect("/", 303)
     secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
     answer.set_cookie(access.COOKIE, token, secure=secure, httponly=True, samesite="Strict")
@@ -58,8 +54,7 @@ def _signed_in(database: Database, token: str) -> AnyResponse:
 
 
 def _state(database: Database) -> dict[str, float | None]:
-    with database.transaction() as connection:
-        [state] = fetch(connection, "SELECT * FROM kpi_http.state()")
+    [state] = database.fetch("SELECT * FROM kpi_http.state()")
     return dict(zip(GAUGES, state, strict=True))
 
 

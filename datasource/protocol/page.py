@@ -13,9 +13,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from flask import Response, render_template
-from psycopg.types.json import Jsonb
 
-from datasource.protocol.database import Connection, fetch
+from datasource.protocol.answers import Asker
 from datasource.protocol.question import EPOCH
 
 FAMILIES = {
@@ -32,10 +31,9 @@ is_plain = re.compile(r"[\w.-]+").fullmatch  # spells no list of values
 Json = dict[str, Any]
 
 
-def page(connection: Connection, tenant: str | None) -> Response:
+def page(asker: Asker, tenant: str | None) -> Response:
     """Return the page of a tenant, by default of the one with the most messages lately."""
-    [(text,)] = fetch(connection, "SELECT kpi_http.page(%s)", Jsonb({"tenant": tenant}))
-    found = orjson.loads(text)
+    found = orjson.loads(asker.menu("page", {"tenant": tenant}))
     zone = ZoneInfo(found["zone"])
     kpis = [_kpi(kpi, found["tenant"], zone) for kpi in found["kpis"]]
     kpis.sort(key=lambda kpi: (*FAMILIES, kpi["family"]).index(kpi["family"]))

@@ -108,7 +108,10 @@ def moment(fields: Fields, name: str) -> str | None:
 
 
 def _filters(fields: Fields) -> Iterator[dict[str, Any]]:
-    """Give `filters` (an object by dim, or ad hoc) and `adhocFilters` as objects by dim."""
+    """Give `filters` (an object by dim, or ad hoc), `adhocFilters` and `filters.<dim>` by dim.
+
+    The last is how simPod JSON's builder can have them, whose payloads are flat.
+    """
     for name in ("filters", "adhocFilters"):
         given = fields.get(name)
         if isinstance(given, dict) and name == "filters":
@@ -120,9 +123,10 @@ def _filters(fields: Fields) -> Iterator[dict[str, Any]]:
         else:
             raise bad(name, "an object by dimension, or a list of ad hoc filters")
         for one in found:
-            for dim, value in one.items():
-                _check_filter(dim, value)
-            yield one
+            yield _checked(one)
+    flat = {name[8:]: value for name, value in fields.items() if name.startswith("filters.")}
+    if flat:
+        yield _checked(flat)
 
 
 def _ad_hoc(given: object) -> dict[str, Any]:
@@ -135,11 +139,14 @@ def _ad_hoc(given: object) -> dict[str, Any]:
     return {given["key"]: {"op": op, "values": values}}
 
 
-def _check_filter(dim: str, value: object) -> None:
-    if isinstance(value, dict):
-        if type(value.get("op")) is not str or "values" not in value:
-            raise bad(f"the filter on {dim}", "a value, a list, or an object with op and values")
-        value = value["values"]
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str | int | float) for one in values):
-        raise bad(f"the filter on {dim}", "texts or numbers")
+def _checked(filters: dict[str, Any]) -> dict[str, Any]:
+    for dim, value in filters.items():
+        if isinstance(value, dict):
+            if type(value.get("op")) is not str or "values" not in value:
+                words = "a value, a list, or an object with op and values"
+                raise bad(f"the filter on {dim}", words)
+            value = value["values"]
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise bad(f"the filter on {dim}", "texts or numbers")
+    return filters

@@ -28,19 +28,19 @@ $$;
 DROP SCHEMA IF EXISTS kpi_http CASCADE;
 CREATE SCHEMA kpi_http;
 
--- Sees to it that the transaction sees a token's tenants; the token's name, null when it is not valid.
-CREATE FUNCTION kpi_http.enter(token_hash bytea) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Has the transaction see a token's tenants; refuses a token that is not valid.
+CREATE FUNCTION kpi_http.enter(token_hash bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t kpi_admin.token;
 BEGIN
     SELECT * INTO t FROM kpi_admin.token
     WHERE hash = token_hash AND revoked_at IS NULL AND coalesce(expires_at > clock_timestamp(), true);
-    IF FOUND THEN
-        PERFORM set_config('kpi.every_tenant', (t.tenants IS NULL)::text, true),
-            set_config('kpi.tenants', to_jsonb(coalesce(t.tenants, ARRAY(SELECT tenant FROM kpi_data.tenant_number)))::text, true);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP401', CONSTRAINT = 'unauthorized', MESSAGE = 'The token is not valid.';
     END IF;
-    RETURN t.name;
+    PERFORM set_config('kpi.every_tenant', (t.tenants IS NULL)::text, true),
+        set_config('kpi.tenants', to_jsonb(coalesce(t.tenants, ARRAY(SELECT tenant FROM kpi_data.tenant_number)))::text, true);
 END
 $$;
 
@@ -101,21 +101,17 @@ BEGIN
 END
 $$;
 
--- An instant as RFC 3339 in UTC, and as milliseconds; a number and a row of cells as JSON.
+-- An instant as RFC 3339 in UTC, and as milliseconds; a number as JSON.
 CREATE FUNCTION kpi_http.rfc3339(at timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $$ SELECT (to_json(at AT TIME ZONE 'UTC') #>> '{}') || 'Z' $$;
 CREATE FUNCTION kpi_http.ms(at timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$ SELECT floor(extract(epoch FROM at) * 1000)::bigint $$;
 CREATE FUNCTION kpi_http.number(value numeric) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(trim_scale(value)::text, 'null') $$;
-CREATE FUNCTION kpi_http.object(keys text[], cells text[]) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT '{' || coalesce(string_agg(to_json(u.k)::text || ':' || u.c, ',' ORDER BY u.i), '') || '}' FROM unnest(keys, cells) WITH ORDINALITY AS u (k, c, i)
-$$;
 
 -- Refuses what is wrong with a question, and says which range its answer uses (null for lists).
 CREATE FUNCTION kpi_http.used_range(asked jsonb) RETURNS TABLE (starts text, ends text)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.question(asked);
 BEGIN
@@ -206,7 +202,3 @@ CREATE FUNCTION kpi_http.state(OUT behind double precision, OUT refreshed_at dou
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT extract(epoch FROM max(f.behind)), extract(epoch FROM max(f.refreshed_at)), extract(epoch FROM max(f.newest_event)) FROM kpi.freshness AS f
 $$;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
-GRANT USAGE ON SCHEMA kpi_http TO kpi_server;
-GRANT EXECUTE ON FUNCTION kpi_http.enter, kpi_http.seconds_to_wait, kpi_http.used_range, kpi_http.state TO kpi_server;

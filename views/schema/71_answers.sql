@@ -9,8 +9,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         LATERAL (VALUES (1, dims[n.i]), (2, kpi_http.label(n.dim, dims[n.i], coalesce(own.tenants, asked_tenants)))) AS c (j, cell)
 $$;
 
--- The points of an answer in order: the time of a series, the group with its names, and the numbers as JSON.
-CREATE FUNCTION kpi_http.points(q kpi_http.question) RETURNS TABLE (no bigint, at bigint, dims text[], labels text[], numbers text[])
+CREATE FUNCTION kpi_http.quoted(texts text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT ARRAY(SELECT to_json(t)::text FROM unnest(texts) AS t) $$;
+
+-- The points of an answer in order: the time of a series, the group with its names (plain, and as JSON), the numbers as JSON.
+CREATE FUNCTION kpi_http.points(q kpi_http.question) RETURNS TABLE (no bigint, at bigint, labels text[], quoted text[], numbers text[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     tenants integer[] := kpi_http.tenant_numbers(q.filters);
@@ -18,7 +21,7 @@ BEGIN
     IF q.shape = 'distribution' THEN
         PERFORM set_config('kpi.viewer_zone', coalesce(q.zone, ''), true);
         RETURN QUERY
-        SELECT d.hour::bigint, NULL::bigint, ARRAY[d.hour], ARRAY[d.hour], array_agg(kpi_http.number(d.value) ORDER BY d.weekday)
+        SELECT d.hour::bigint, NULL::bigint, ARRAY[d.hour], ARRAY[to_json(d.hour)::text], array_agg(kpi_http.number(d.value) ORDER BY d.weekday)
         FROM kpi.distribution(q.kpis[1], q.starts, q.ends, q.filters) AS d GROUP BY d.hour;
     ELSIF q.side_by_side THEN
         RETURN QUERY
@@ -29,19 +32,22 @@ BEGIN
             SELECT kpis.i, a.dims, a.value
             FROM kpis, kpi_admin.answer(kpis.id, 'total', q.starts, q.ends, NULL, q.filters, q."by", q.granularity, q.zone) AS a
         )
-        SELECT row_number() OVER (ORDER BY g.dims COLLATE "C"), NULL::bigint, g.dims, kpi_http.labelled(q."by", g.dims, tenants),
+        SELECT row_number() OVER (ORDER BY g.dims COLLATE "C"), NULL::bigint, l.labels, kpi_http.quoted(l.labels),
             array_agg(kpi_http.number(CASE WHEN t.i IS NULL THEN kpis.nothing ELSE t.value END) ORDER BY kpis.i)
-        FROM (SELECT DISTINCT totals.dims FROM totals) AS g CROSS JOIN kpis LEFT JOIN totals AS t ON t.i = kpis.i AND t.dims = g.dims
-        GROUP BY g.dims;
+        FROM (SELECT DISTINCT totals.dims FROM totals) AS g
+        CROSS JOIN LATERAL (SELECT kpi_http.labelled(q."by", g.dims, tenants) AS labels) AS l
+        CROSS JOIN kpis LEFT JOIN totals AS t ON t.i = kpis.i AND t.dims = g.dims
+        GROUP BY g.dims, l.labels;
     ELSE
         RETURN QUERY
         WITH p AS MATERIALIZED (
             SELECT * FROM kpi_admin.answer(q.kpis[1], replace(q.shape, 'table', 'series'), q.starts, q.ends, q.bucket, q.filters, q."by",
                 q.granularity, q.zone, q.compare IS NOT NULL) WITH ORDINALITY AS a (at, dims, value, previous, no)
         ), g AS MATERIALIZED (
-            SELECT d.dims, kpi_http.labelled(q."by", d.dims, tenants) AS labels FROM (SELECT DISTINCT p.dims FROM p) AS d
+            SELECT d.dims, l.labels, kpi_http.quoted(l.labels) AS quoted
+            FROM (SELECT DISTINCT p.dims FROM p) AS d, LATERAL (SELECT kpi_http.labelled(q."by", d.dims, tenants) AS labels) AS l
         )
-        SELECT p.no, kpi_http.ms(p.at), p.dims, g.labels,
+        SELECT p.no, kpi_http.ms(p.at), g.labels, g.quoted,
             kpi_http.number(p.value) || CASE WHEN q.compare IS NULL THEN '{}' ELSE ARRAY[kpi_http.number(p.previous)] END
         FROM p JOIN g USING (dims);
     END IF;
@@ -69,28 +75,28 @@ $$;
 -- Rows of cells as JSON, in order.
 CREATE FUNCTION kpi_http.cells(q kpi_http.question) RETURNS TABLE (no bigint, cells text[])
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT p.no, CASE WHEN p.at IS NULL THEN '{}' ELSE ARRAY[p.at::text] END || ARRAY(SELECT to_json(l)::text FROM unnest(p.labels) AS l) || p.numbers
+    SELECT p.no, CASE WHEN p.at IS NULL THEN p.quoted ELSE p.at::text || p.quoted END || p.numbers
     FROM kpi_http.points(q) AS p
 $$;
 
 -- POST /rows: an object a row. The question has passed `used_range`.
 CREATE FUNCTION kpi_http.rows(asked jsonb) RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.question(asked);
-    keys text[] := ARRAY(SELECT c.name FROM kpi_http.columns(q) AS c ORDER BY c.no);
+    object text := (SELECT '{' || string_agg(replace(to_json(c.name)::text, '%', '%%') || ':%s', ',' ORDER BY c.no) || '}' FROM kpi_http.columns(q) AS c);
 BEGIN
     IF q.list IS NOT NULL THEN
         RETURN QUERY SELECT kpi_http.list(q);
     ELSE
-        RETURN QUERY SELECT kpi_http.object(keys, c.cells) FROM kpi_http.cells(q) AS c ORDER BY c.no;
+        RETURN QUERY SELECT format(object, VARIADIC c.cells) FROM kpi_http.cells(q) AS c ORDER BY c.no;
     END IF;
 END
 $$;
 
 -- The columns of the rows, for a file's first line, which an empty answer has too.
 CREATE FUNCTION kpi_http.column_names(asked jsonb) RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.question(asked);
 BEGIN
@@ -105,7 +111,7 @@ $$;
 
 -- POST /query: a series for each group and, compared, one more right after it; or one table.
 CREATE FUNCTION kpi_http.frames(asked jsonb) RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.question(asked);
     ref text := coalesce(',"refId":' || to_json(q."refId")::text, '');
@@ -139,7 +145,7 @@ $$;
 -- A question as understood, with whose numbers it is about and the state of the data: what has the same text has the same
 -- answer. Null for what changes by itself.
 CREATE FUNCTION kpi_http.understood(asked jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.question(asked);
 BEGIN
@@ -162,6 +168,3 @@ BEGIN
     )::text;
 END
 $$;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION kpi_http.understood, kpi_http.rows, kpi_http.column_names, kpi_http.frames TO kpi_server;

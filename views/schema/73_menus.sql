@@ -15,12 +15,12 @@ END
 $$;
 
 CREATE FUNCTION kpi_http.tag_keys(asked jsonb) RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('type', 'string', 'text', d.dim, 'key', d.dim)::text FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
 $$;
 
 CREATE FUNCTION kpi_http.tag_values(asked jsonb) RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF asked ->> 'key' IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_key', MESSAGE = 'the request names no key';
@@ -31,7 +31,7 @@ $$;
 
 -- The options of a variable: the things of a list, or the values of a dimension.
 CREATE FUNCTION kpi_http.variable(asked jsonb) RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF (asked ->> 'list' IS NULL) = (asked ->> 'dim' IS NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'invalid_field', MESSAGE = 'payload names either a list or a dim';
@@ -51,7 +51,7 @@ $$;
 
 -- The KPIs whose id or title holds a text.
 CREATE FUNCTION kpi_http.search(asked jsonb) RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('text', k.title, 'value', k.kpi_id)::text FROM kpi_admin.kpi AS k
     WHERE strpos(lower(k.kpi_id || E'\n' || k.title), lower(coalesce(asked ->> 'target', ''))) > 0
     ORDER BY k.position
@@ -70,21 +70,40 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 CREATE FUNCTION kpi_http.metrics(asked jsonb) RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'payloads', (
-        SELECT json_agg(json_build_object('label', f, 'name', f, 'type', CASE f WHEN 'by' THEN 'multi-select' ELSE 'select' END, 'options', kpi_http.options(k.dims, f)))
-        FROM unnest('{shape,by,interval,granularity,compare}'::text[]) AS f
+        SELECT json_agg(p.payload) FROM (
+            SELECT json_build_object('label', f, 'name', f, 'type', CASE f WHEN 'by' THEN 'multi-select' ELSE 'select' END, 'options', kpi_http.options(k.dims, f)) AS payload
+            FROM unnest('{shape,by,interval,granularity,compare}'::text[]) AS f
+            -- A filter's options are asked for when its menu is opened.
+            UNION ALL SELECT json_build_object('label', d, 'name', 'filters.' || d, 'type', 'multi-select', 'placeholder', 'all') FROM unnest(k.dims || ARRAY['tenant']) AS d
+        ) AS p
     ))::text FROM kpi_admin.kpi AS k ORDER BY k.position
 $$;
 
+-- What a field of a KPI's payload can be; for a filter the values that occur, in the chosen tenants.
 CREATE FUNCTION kpi_http.payload_options(asked jsonb) RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT o::text FROM json_array_elements(kpi_http.options((kpi_admin.definition(asked ->> 'metric')).dims, asked ->> 'name')) AS o
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    k kpi_admin.kpi := kpi_admin.definition(asked ->> 'metric');
+    dim text := substring(asked ->> 'name' FROM '^filters\.(.*)$');
+BEGIN
+    IF dim IS NULL THEN
+        RETURN QUERY SELECT o::text FROM json_array_elements(kpi_http.options(k.dims, asked ->> 'name')) AS o;
+    ELSIF dim = ANY (k.dims || ARRAY['tenant']) THEN
+        RETURN QUERY
+        SELECT json_build_object('label', v.name, 'value', v.id)::text
+        FROM kpi_http.dim_values(dim, CASE WHEN dim = 'tenant' THEN '[]' ELSE
+            (SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', f -> 'tenant')), '[]') FROM jsonb_array_elements(asked -> 'filters') AS f WHERE f ? 'tenant')
+        END) AS v
+        ORDER BY v.name COLLATE "C", v.id COLLATE "C";
+    END IF;
+END
 $$;
 
 -- The time zone that the asked tenants share, else UTC; the last 30 whole days there as RFC 3339.
 CREATE FUNCTION kpi_http.last_days(asked jsonb, OUT zone text, OUT starts text, OUT ends text)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     today date;
 BEGIN
@@ -98,7 +117,7 @@ $$;
 
 -- Each local 1 January in the range.
 CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked);
     zone text := (kpi_http.last_days(asked)).zone;
@@ -115,7 +134,3 @@ BEGIN
     ORDER BY n.year;
 END
 $$;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION kpi_http.tag_keys, kpi_http.tag_values, kpi_http.variable, kpi_http.search, kpi_http.metrics,
-    kpi_http.payload_options, kpi_http.last_days, kpi_http.annotations TO kpi_server;

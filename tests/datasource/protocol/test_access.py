@@ -139,7 +139,7 @@ def test_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasource.protocol.database.WAIT_SECONDS", 0.2)
     app = create_app(client.url, pool_size=1)
     database = app.extensions["database"]
-    with database.transaction():
+    with database.connection():
         answer = app.test_client().post("/rows", json=TOTAL, headers=client.headers)
     refused(answer, 429, "busy")
     assert answer.headers["Retry-After"]

@@ -137,6 +137,35 @@ def test_query_as_simpod_json_posts_it(client: Client) -> None:
     assert client.post("/query", {"targets": [], "range": MARCH}).json == []
 
 
+def test_a_target_that_is_wrong_says_so_and_loses_no_other(client: Client) -> None:
+    targets: list[dict[str, Any]] = [
+        {"target": "no_such", "refId": "A"},
+        {"target": "messages", "refId": "B", "payload": {"filters": {"tenant": "a"}}},
+        {"target": "messages", "refId": "C", "payload": {"by": ["no_such"]}},
+        {"target": "messages", "refId": "D", "payload": {"shape": 1}},
+        {"target": "nps", "refId": "E", "type": "table", "payload": {"shape": "total"}},
+    ]
+    answer = client.post("/query", {"range": MARCH, "targets": targets})
+    frames = answer.json
+    assert answer.status_code == 200 and [frame["refId"] for frame in frames] == list("ABCDE")
+    assert [frame.get("error", {}).get("code") for frame in frames] == [
+        "unknown_kpi", None, "unknown_dimension", "invalid_field", None,
+    ]  # fmt: skip
+    for frame in (frames[0], frames[2], frames[3]):
+        assert frame["target"] == frame["error"]["message"] and frame["datapoints"] == []
+        assert list(frame["error"]) == ["message", "code", "detail", "hint"]
+    alone = client.post("/query", {"range": MARCH, "targets": [targets[1], targets[4]]})
+    assert [frames[1], frames[4]] == alone.json
+    assert answer.headers["X-Range-From"] == alone.headers["X-Range-From"]
+    # One of another tenant, among those of a token's own.
+    b = client.token(["b"])
+    both = [targets[1], {"target": "messages", "refId": "B"}]
+    refused, counted = client.post("/query", {"range": MARCH, "targets": both}, headers=b).json
+    assert refused["error"]["code"] == "forbidden_tenant" and counted["target"] == "Messages"
+    wrong = client.post("/query", {"range": MARCH, "targets": [targets[0], targets[2]]})
+    assert wrong.status_code == 404 and wrong.json["code"] == "unknown_kpi"
+
+
 def test_dates_of_the_viewer(client: Client) -> None:
     """The end may be a day's last millisecond; three days then are not under 72 hours."""
     body = {
@@ -176,6 +205,21 @@ def test_menus(client: Client) -> None:
     [leads] = [one for one in metrics if one["value"] == "leads"]
     assert [o["value"] for o in leads["payloads"][1]["options"]] == options
     assert client.post("/metric-payload-options", {**by, "name": "x"}).json == []
+    filters = [o["name"] for o in leads["payloads"] if o["name"].startswith("filters.")]
+    assert filters == [f"filters.{dim}" for dim in options]
+    channels = {**by, "name": "filters.channel"}
+    assert client.post("/metric-payload-options", channels).json == [
+        {"label": "Web", "value": "c"},
+        {"label": "no touchpoint", "value": "no touchpoint"},
+        {"label": "q", "value": "q"},
+    ]
+    of_b = {**channels, "payload": {"filters.tenant": ["b"], "filters.device": ["mobile"]}}
+    assert len(client.post("/metric-payload-options", of_b).json) == 1
+    assert client.post("/metric-payload-options", {**by, "name": "filters.score"}).json == []
+    # What the builder then posts: a flat payload of texts and lists of texts.
+    built = {"shape": "total", "by": ["channel"], "filters.channel": ["c", "q"], "filters.tenant": "a"}
+    query = {"range": MARCH, "targets": [{"target": "messages", "payload": built}]}
+    assert client.post("/query", query).json[0]["rows"] == [["c", "Web", 4], ["q", "q", 1]]
     assert {"type": "string", "text": "tenant", "key": "tenant"} in client.post(
         "/tag-keys", {}
     ).json

@@ -7,7 +7,7 @@ import pytest
 
 from datasource.catalog import Catalog
 from datasource.protocol.app import create_app
-from datasource.protocol.cache import Cache
+from datasource.protocol.cache import Answer, Cache
 from datasource.store.refresh import refresh
 from tests.agreement import load_records
 from tests.conftest import Databases
@@ -131,9 +131,8 @@ def test_off(fresh: Client, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_bounded(fresh: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Cache(0.1)
     for number in range(1000):
-        key = ("rows", str(number))
-        small._keep(key, (["x" * 1000], {}))
+        small.keep("rows", str(number), Answer(None, None, "x" * 1000))
     assert 50_000 < small.counts["bytes"] <= 104_857 and ("rows", "999") in small._kept
     assert small.counts["bytes"] == sum(size for _, size in small._kept.values())
-    small._keep(("rows", "large"), (["x" * 100_000], {}))
+    small.keep("rows", "large", Answer(None, None, "x" * 100_000))
     assert ("rows", "large") not in small._kept

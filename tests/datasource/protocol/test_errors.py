@@ -5,10 +5,12 @@ import itertools
 import json
 from typing import Any
 
+import orjson
 import pytest
 from werkzeug.test import TestResponse
 
 from datasource.protocol.errors import one_line
+from datasource.protocol.logs import JsonLines
 from tests.datasource.protocol.client import MARCH, Client
 
 PATHS = {
@@ -204,7 +206,9 @@ def test_a_fault_is_logged_and_not_told(
     monkeypatch.setattr("datasource.protocol.app.parse", lambda body: 1 / 0)
     error = refused(client.post("/rows", GOOD), 503, "internal")
     number = error["detail"].removeprefix("request ")
-    assert number in caplog.text and "ZeroDivisionError" in caplog.text
+    [fault] = [record for record in caplog.records if record.name == "chatkpi"]
+    line = orjson.loads(JsonLines().format(fault))
+    assert line["request_id"] == number and "ZeroDivisionError" in line["trace"]
 
 
 def test_a_message_is_one_line() -> None:

@@ -155,6 +155,34 @@ def test_export(client: Client) -> None:
     )
     answer = client.get(f"/export/messages.csv?{march}&where=tenant=a")
     assert answer.headers["X-Range-From"] == "2026-02-28T23:00:00Z"
+    assert answer.headers["Content-Disposition"] == (
+        'attachment; filename="messages_2026-03-01_2026-03-03.csv"'
+    )
+
+
+def test_an_export_is_read_as_it_is_sent(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows it has, no more of them are in memory than a batch."""
+    monkeypatch.setattr("datasource.protocol.database.BATCH", 10)
+    fetched: list[int] = []
+    fetch = psycopg.ServerCursor.fetchmany
+
+    def noted(cursor: Any, size: int) -> Any:
+        found = fetch(cursor, size)
+        fetched.append(len(found))
+        return found
+
+    monkeypatch.setattr(psycopg.ServerCursor, "fetchmany", noted)
+    days = "from=2026-03-01T00:00:00Z&to=2026-04-15T00:00:00Z&where=tenant=b"
+    answer = client.get(f"/export/messages.csv?{days}", buffered=False)
+    text = next(answer.response)
+    assert text == b"time,value\r\n" and fetched == [10]
+    assert len(list(answer.response)) == 45 and fetched == [10, 10, 10, 10, 5, 0]
+    answer = client.get(f"/export/messages.csv?{days}", buffered=False)
+    answer.close()  # a reader that goes away leaves its connection to others
+    for _ in range(5):
+        assert client.get(f"/export/messages.csv?{days}").status_code == 200
+    broken = client.get(f"/export/messages.csv?{days}&by=nothing")
+    assert broken.status_code == 422 and broken.json["code"] == "unknown_dimension"
 
 
 def test_export_of_answers(client: Client) -> None:

@@ -1,0 +1,96 @@
+-- All that the server calls, one statement a request. Each function takes the hash of the token that came with it.
+
+-- Questions as understood, to find kept answers by; null for one that is refused, or changes by itself.
+CREATE FUNCTION kpi_http.keys(token_hash bytea, questions jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asked jsonb;
+    understood text;
+BEGIN
+    PERFORM kpi_http.enter(token_hash);
+    FOR asked IN SELECT q FROM jsonb_array_elements(questions) AS q LOOP
+        BEGIN
+            understood := kpi_http.understood(asked);
+        EXCEPTION WHEN OTHERS THEN
+            understood := NULL;
+        END;
+        RETURN NEXT understood;
+    END LOOP;
+END
+$$;
+
+-- The answers to questions, in order: the range that each uses (null for lists), and its rows or frames with commas between.
+-- One that is refused says so in place of its answer, unless it is the only one.
+CREATE FUNCTION kpi_http.answers(token_hash bytea, kind text, questions jsonb)
+RETURNS TABLE (starts text, ends text, body text, refused jsonb)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asked jsonb;
+    state text;
+    code text;
+    message text;
+    hint text;
+BEGIN
+    PERFORM kpi_http.enter(token_hash);
+    FOR asked IN SELECT q FROM jsonb_array_elements(questions) AS q LOOP
+        BEGIN
+            SELECT u.starts, u.ends, NULL INTO starts, ends, refused FROM kpi_http.used_range(asked) AS u;
+            IF kind = 'rows' THEN
+                body := (SELECT string_agg(r, ',') FROM kpi_http.rows(asked) AS r);
+            ELSE
+                body := (SELECT string_agg(f, ',') FROM kpi_http.frames(asked) AS f);
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+            IF jsonb_array_length(questions) = 1 OR state NOT LIKE 'KP4__' AND state NOT LIKE '22___' THEN
+                RAISE;
+            END IF;
+            starts := NULL;
+            ends := NULL;
+            body := NULL;
+            refused := jsonb_build_object('state', state, 'code', code, 'message', message, 'hint', hint);
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- What fills a menu, annotations, the page: texts with commas between.
+CREATE FUNCTION kpi_http.menu(token_hash bytea, name text, asked jsonb) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found text;
+BEGIN
+    PERFORM kpi_http.enter(token_hash);
+    EXECUTE format('SELECT string_agg(t, '','') FROM kpi_http.%I($1) AS t', name) INTO found USING asked;
+    RETURN found;
+END
+$$;
+
+-- A file: the time zone of its times, the range it uses, the question with its range filled in, its columns; and its rows.
+CREATE FUNCTION kpi_http.export(token_hash bytea, asked jsonb, OUT zone text, OUT starts text, OUT ends text, OUT question jsonb, OUT columns text[])
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    days record;
+BEGIN
+    PERFORM kpi_http.enter(token_hash);
+    days := kpi_http.last_days(asked);
+    zone := days.zone;
+    question := asked || jsonb_build_object('starts', coalesce(asked ->> 'starts', days.starts), 'ends', coalesce(asked ->> 'ends', days.ends));
+    SELECT u.starts, u.ends INTO starts, ends FROM kpi_http.used_range(question) AS u;
+    columns := ARRAY(SELECT c FROM kpi_http.column_names(question) AS c);
+END
+$$;
+CREATE FUNCTION kpi_http.export_rows(token_hash bytea, asked jsonb) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM kpi_http.enter(token_hash);
+    PERFORM kpi_http.used_range(asked);
+    RETURN QUERY SELECT r FROM kpi_http.rows(asked) AS r;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
+GRANT USAGE ON SCHEMA kpi_http TO kpi_server;
+GRANT EXECUTE ON FUNCTION kpi_http.seconds_to_wait, kpi_http.state, kpi_http.keys, kpi_http.answers, kpi_http.menu,
+    kpi_http.export, kpi_http.export_rows TO kpi_server;
