@@ -43,6 +43,7 @@ class Database:
             "default_transaction_isolation": "repeatable read",
             "idle_in_transaction_session_timeout": f"{STALLED_SECONDS}s",
             "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "plan_cache_mode": "force_generic_plan",  # statements are constant and short
             "TimeZone": "UTC",
             "kpi.now": fixed_now() or "",
         }

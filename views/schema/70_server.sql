@@ -105,7 +105,7 @@ $$;
 CREATE FUNCTION kpi_http.rfc3339(at timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $$ SELECT (to_json(at AT TIME ZONE 'UTC') #>> '{}') || 'Z' $$;
 CREATE FUNCTION kpi_http.ms(at timestamptz) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$ SELECT floor(extract(epoch FROM at) * 1000)::bigint $$;
+LANGUAGE sql STABLE AS $$ SELECT floor(extract(epoch FROM at) * 1000)::bigint $$;
 CREATE FUNCTION kpi_http.number(value numeric) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(trim_scale(value)::text, 'null') $$;
 
@@ -114,8 +114,12 @@ CREATE FUNCTION kpi_http.used_range(asked jsonb) RETURNS TABLE (starts text, end
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.question(asked);
+    conditions jsonb := kpi_http.conditions(q.filters);
+    kpi_id text;
+    k kpi_admin.kpi;
+    grain text;
+    grains text[] := '{}';
 BEGIN
-    PERFORM kpi_http.conditions(q.filters);
     IF q.list IS NULL AND q.kpis = '{}' AND NOT coalesce(q.side_by_side, false) OR q.list = 'hits' AND q.kpis = '{}' THEN
         RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_kpi', MESSAGE = 'the question names no kpi';
     ELSIF (q.starts IS NULL OR q.ends IS NULL)
@@ -133,15 +137,17 @@ BEGIN
     ELSIF q.shape = 'distribution' AND (cardinality(q."by") > 0 OR q.compare IS NOT NULL) THEN
         PERFORM kpi_admin.refuse('invalid_combination', 'a distribution is neither grouped nor compared');
     END IF;
-    -- The interval is checked also where the shape does not use it, the granularity where a distribution has its own.
-    PERFORM kpi_admin.bucket(kpi_admin.definition(k), q.starts, q.ends, q.bucket), kpi_admin.grain(kpi_admin.definition(k), q.starts, q.ends, q.granularity)
-    FROM unnest(q.kpis) AS k;
+    FOREACH kpi_id IN ARRAY q.kpis LOOP
+        k := kpi_admin.definition(kpi_id);
+        -- The interval is checked also where the shape does not use it, the granularity where a distribution has its own.
+        PERFORM kpi_admin.bucket(k, q.starts, q.ends, q.bucket);
+        grain := kpi_admin.grain(k, q.starts, q.ends, q.granularity);
+        grains := grains || CASE q.shape WHEN 'distribution' THEN 'day' ELSE grain END;
+    END LOOP;
     RETURN QUERY
     SELECT kpi_http.rfc3339(coalesce(min(r.starts), q.ends)), kpi_http.rfc3339(coalesce(max(r.ends), q.ends))
-    FROM (
-        SELECT DISTINCT kpi_admin.grain(kpi_admin.definition(k), q.starts, q.ends, CASE WHEN q.shape = 'distribution' THEN 'day' ELSE q.granularity END) AS grain
-        FROM unnest(q.kpis) AS k
-    ) AS g, kpi_admin.tenant_ranges(g.grain, q.starts, q.ends, kpi_admin.conditions(q.filters), kpi_admin.known_zone(q.zone)) AS r;
+    FROM (SELECT DISTINCT u.grain FROM unnest(grains) AS u (grain)) AS g,
+        kpi_admin.tenant_ranges(g.grain, q.starts, q.ends, conditions, kpi_admin.known_zone(q.zone)) AS r;
 END
 $$;
 
