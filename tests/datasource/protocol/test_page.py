@@ -90,3 +90,10 @@ def test_texts() -> None:
     assert [one["line"] for one in lines([1, None, 0, 2])] == ["-1.0,16.0 1.0,16.0", "80.0,31.0 120.0,1.0"]
     assert list(lines([])) == list(lines([None])) == []
     assert "''" in ways("nps", "it's", "", "")["psql"] and '"op"' in ways("nps", "(a|b)", "", "")["psql"]
+
+
+def test_through_grafana_s_proxy(recent: Client) -> None:
+    """It has a header in place of a cookie, and an address of its own."""
+    answer = recent.get("/?tenant=a", headers={**recent.headers, **HTML})
+    assert answer.status_code == 200 and 'id="messages"' in answer.text
+    assert '<form action="">' in answer.text and 'href="/' not in answer.text
