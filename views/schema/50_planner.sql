@@ -177,7 +177,9 @@ DECLARE
     needed text[] := ARRAY(SELECT DISTINCT n FROM unnest(by || ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c)) AS n WHERE n <> 'tenant');
     columns text[] := ARRAY(SELECT DISTINCT coalesce(d.parent_of, d.dim) FROM kpi_admin.dim AS d WHERE d.dim = ANY (needed));
     joins text := coalesce((SELECT string_agg(DISTINCT d.join_sql, ' ') FROM kpi_admin.dim AS d WHERE d.dim = ANY (needed)), '');
-    group_by text := coalesce((SELECT string_agg(d.expression, ', ' ORDER BY n.i) FROM unnest(by) WITH ORDINALITY AS n (dim, i) JOIN kpi_admin.dim AS d USING (dim)), '');
+    -- The groups' dimensions as columns d1, d2, …, which are compared faster than one array of them.
+    dims_as text := (SELECT string_agg(format(', %s AS d%s', d.expression, n.i), '' ORDER BY n.i) FROM unnest(by) WITH ORDINALITY AS n (dim, i) JOIN kpi_admin.dim AS d USING (dim));
+    dims_only text := (SELECT string_agg(format('d%s', n.i), ', ' ORDER BY n.i) FROM unnest(by) WITH ORDINALITY AS n (dim, i));
     first date := (SELECT min(r.first_day) FROM unnest(ranges) AS r);
     last date := (SELECT max(r.last_day) FROM unnest(ranges) AS r);
     key_text text := CASE bucket
@@ -187,7 +189,6 @@ DECLARE
         WHEN 'weekday hour' THEN 'date_trunc(''hour'', s.hour AT TIME ZONE r.zone)'
         ELSE format('date_trunc(%L, s.day::timestamp)', bucket)
     END;
-    dims_text text := CASE WHEN group_by = '' THEN '''{}''::text[]' ELSE format('ARRAY[%s]', group_by) END;
     filter_text text;
     rows_text text;
 BEGIN
@@ -207,22 +208,18 @@ BEGIN
         kpi_admin.slices(k, columns, first, last),
         CASE WHEN hourly THEN ' AND s.hour >= r.starts AND s.hour < r.ends' ELSE '' END, joins, filter_text
     );
-    IF k.entity IS NULL THEN
-        RETURN QUERY EXECUTE format(
-            'SELECT %s, %s, sum(numerator)::numeric, sum(denominator)::numeric FROM %s GROUP BY 1, 2', key_text, dims_text, rows_text
-        ) USING ranges, conditions;
-    ELSIF cumulative THEN
-        -- Everyone counts where first seen: running sums over that are the distinct counts so far.
-        RETURN QUERY EXECUTE format(
-            'SELECT key, dims, count(*)::numeric, 0::numeric FROM (SELECT min(%s) AS key, %s AS dims, s.entity FROM %s GROUP BY 2, 3) AS seen GROUP BY 1, 2',
-            key_text, dims_text, rows_text
-        ) USING ranges, conditions;
-    ELSE
-        RETURN QUERY EXECUTE format(
-            'SELECT key, dims, count(*)::numeric, 0::numeric FROM (SELECT DISTINCT %s AS key, %s AS dims, s.entity FROM %s) AS seen GROUP BY 1, 2',
-            key_text, dims_text, rows_text
-        ) USING ranges, conditions;
-    END IF;
+    RETURN QUERY EXECUTE format(
+        CASE
+            WHEN k.entity IS NULL THEN
+                'SELECT key, ARRAY[%3$s]::text[], n::numeric, d::numeric FROM (SELECT %1$s AS key%2$s, sum(numerator) AS n, sum(denominator) AS d FROM %4$s GROUP BY %5$s) AS folded'
+            -- Accumulated, everyone counts where first seen: running sums over that are the distinct counts so far.
+            WHEN cumulative THEN
+                'SELECT key, ARRAY[%3$s]::text[], count(*)::numeric, 0::numeric FROM (SELECT min(%1$s) AS key%2$s FROM %4$s GROUP BY s.entity%6$s) AS seen GROUP BY %5$s'
+            ELSE
+                'SELECT key, ARRAY[%3$s]::text[], count(*)::numeric, 0::numeric FROM (SELECT DISTINCT %1$s AS key%2$s, s.entity FROM %4$s) AS seen GROUP BY %5$s'
+        END,
+        key_text, dims_as, dims_only, rows_text, concat_ws(', ', 'key', dims_only), ', ' || dims_only
+    ) USING ranges, conditions;
 END
 $$;
 

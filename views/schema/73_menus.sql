@@ -71,7 +71,7 @@ $$;
 
 CREATE FUNCTION kpi_http.metrics(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'payloads', (
+    SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'description', k.description, 'payloads', (
         SELECT json_agg(p.payload) FROM (
             SELECT json_build_object('label', f, 'name', f, 'type', CASE f WHEN 'by' THEN 'multi-select' ELSE 'select' END, 'options', kpi_http.options(k.dims, f)) AS payload
             FROM unnest('{shape,by,interval,granularity,compare}'::text[]) AS f
