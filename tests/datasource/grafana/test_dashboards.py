@@ -195,7 +195,7 @@ def test_data_source_keeps_its_token() -> None:
 @pytest.fixture(scope="module")
 def server(database: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Serve a small demo."""
-    records = demo.records(events=20_000, days=80, until=NOW)
+    records = map(json.loads, demo.lines(events=20_000, days=80, until=NOW))
     with pytest.MonkeyPatch.context() as patch:
         now = NOW.isoformat()
         yield served(database, records, tmp_path_factory.mktemp("demo"), patch, now=now)
