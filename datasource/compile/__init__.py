@@ -95,24 +95,23 @@ def public_view(compiled: Compiled, every: dict[str, Compiled],
         expression, join = dim_lookup(dim)
         keys.append(f"{expression} AS {quote(dim)}")
         joins[join] = None
-    rows = _rows(compiled, slices)
-    shown = [f"sum(s.{name}) AS {name}" for name in measures(compiled)]
     group = "GROUP BY " + ", ".join(str(n + 1) for n in range(len(keys)))
+    rows = _rows(compiled, slices)
     if compiled.fold == "ratio":
         columns = ", ".join(["tenant_no", "day", *map(quote, own_dims(kpi))])
         rows = " UNION ALL ".join(
-            f"SELECT {columns}, amount * ({_number(above)}) AS numerator, "
-            f"amount * ({_number(below)}) AS denominator "
-            f"FROM ({_rows(every[part], slices)}) AS part"
+            f"SELECT {columns}, {_times('amount', above)} AS numerator, "
+            f"{_times('amount', below)} AS denominator FROM ({_rows(every[part], slices)}) AS part"
             for part, above, below in zip(
                 compiled.parts, compiled.numerators, compiled.denominators, strict=True))
+        shown = ["sum(s.numerator) AS numerator", "sum(s.denominator) AS denominator"]
     elif compiled.entity:
         table, column, name = COUNTED[compiled.entity]
         keys[0], shown, group = f"DISTINCT {keys[0]}", [f"n.{column} AS {name}"], ""
         joins[f" JOIN kpi_fact.{table} AS n ON n.{compiled.entity} = s.entity"] = None
     else:
-        per = "" if compiled.per == 1 else f" / {_number(compiled.per)}"
-        shown = [f"sum(s.amount){per} AS {name}" for name in measures(compiled)]
+        [name] = measures(compiled)
+        shown = [f"{_times('sum(s.amount)', compiled.numerators[0])} AS {name}"]
     return f"""
         CREATE OR REPLACE VIEW kpi.{quote(kpi.kpi_id)} WITH (security_barrier) AS
         SELECT {", ".join(keys + shown)}
@@ -121,10 +120,9 @@ def public_view(compiled: Compiled, every: dict[str, Compiled],
         WHERE s.tenant_no = ANY ((SELECT kpi_admin.visible_tenant_numbers())::integer[]) {group}"""
 
 
-def _number(value: Fraction) -> str:
-    """A fraction as a numeric expression."""
-    below = f"::numeric / {value.denominator}" if value.denominator != 1 else ""
-    return f"{value.numerator}{below}"
+def _times(value: str, factor: Fraction) -> str:
+    below = f"::numeric / {factor.denominator}" if factor.denominator > 1 else ""
+    return f"{value} * {factor.numerator}{below}"
 
 
 def _rows(compiled: Compiled, slices: Mapping[str, Slices]) -> str:
@@ -170,8 +168,8 @@ def catalog_rows(every: dict[str, Compiled]) -> list[tuple[object, ...]]:
 def _whole(c: Compiled) -> tuple[list[int], list[int], int]:
     """Numerators, denominators and per as whole numbers: exact in SQL's numeric.
 
-    numerator / per is the value of a sum; a ratio's two sides are multiplied by the same.
+    numerator / per is the value of a sum; in a ratio what both sides are divided by cancels out.
     """
     common = lcm(*(factor.denominator for factor in (*c.numerators, *c.denominators)))
     return ([int(n * common) for n in c.numerators], [int(d * common) for d in c.denominators],
-            int(c.per))
+            1 if c.fold == "ratio" else common)

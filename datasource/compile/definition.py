@@ -25,9 +25,9 @@ class Compiled:
     """A KPI ready to be written as SQL.
 
     fold: `sum`, `distinct`, `value`, `level` (a value whose months do not add up) or `ratio`;
-    entity: the column that a distinct count counts; parts, numerators, denominators, per:
-    value = Σ numerators × part / per, over Σ denominators × part for a ratio; reads: the facts
-    (`fact` or `fact:kind`) and records whose change makes its slices out of date.
+    entity: the column that a distinct count counts; parts, numerators, denominators: value =
+    Σ numerators × part, over Σ denominators × part for a ratio; reads: the facts (`fact` or
+    `fact:kind`) and records whose change makes its slices out of date.
     """
 
     kpi: Kpi
@@ -36,7 +36,6 @@ class Compiled:
     numerators: tuple[Fraction, ...]
     denominators: tuple[Fraction, ...]
     reads: tuple[str, ...]
-    per: Fraction = Fraction(1)
     entity: str | None = None
     amount: exp.Expression | None = None
     columns: dict[str, exp.Expression] = field(default_factory=dict)
@@ -71,10 +70,10 @@ def _hits(kpi: Kpi, catalog: Catalog) -> Compiled:
     source = query.find(exp.From)
     fact = source.this.name if source and source.parent is query else ""
     columns = {column.alias_or_name: column.unalias() for column in query.expressions}
-    amount, per = columns.pop("amount", None), Fraction(1)
+    amount, factor = columns.pop("amount", None), Fraction(1)
     if isinstance(amount, exp.Div) and isinstance(amount.expression, exp.Literal):
         # Adding whole seconds up and dividing once is exact; adding quotients is not.
-        amount, per = amount.this, Fraction(amount.expression.this)
+        amount, factor = amount.this, 1 / Fraction(amount.expression.this)
     facts, own = ", ".join(catalog.facts), own_dims(kpi)
     tables = dict.fromkeys(table.name for table in query.find_all(exp.Table))
     unknown = ", ".join(tables.keys() - catalog.facts.keys() - {*TABLES})
@@ -101,9 +100,9 @@ def _hits(kpi: Kpi, catalog: Catalog) -> Compiled:
     # The rows of one kind, if it takes no others.
     rows = f"{fact}:{kinds[0]}" if len(kinds) == 1 else fact
     return Compiled(
-        kpi, fold, (kpi.kpi_id,), (Fraction(1),), (Fraction(0),),
+        kpi, fold, (kpi.kpi_id,), (factor,), (Fraction(0),),
         (rows, *(table for table in tables if table in TABLES)),
-        per, ENTITIES[who] if how == "distinct" else None, amount, columns, query, fact)
+        ENTITIES[who] if how == "distinct" else None, amount, columns, query, fact)
 
 
 def _formula(kpi: Kpi, plain: dict[str, Compiled]) -> Compiled:
@@ -120,7 +119,7 @@ def _formula(kpi: Kpi, plain: dict[str, Compiled]) -> Compiled:
             f"{part} is not a KPI that is counted or added up": not is_sum,
             f"{part} lacks a dimension": is_sum and {*kpi.dims} - {*plain[part].kpi.dims}})
     numerators, denominators = (
-        tuple(side.get(part, Fraction(0)) / plain[part].per for part in parts)
+        tuple(side.get(part, 0) * plain[part].numerators[0] for part in parts)
         for side in (above, below))
     reads = tuple(dict.fromkeys(read for part in parts for read in plain[part].reads))
     return Compiled(kpi, "ratio", parts, numerators, denominators, reads)
