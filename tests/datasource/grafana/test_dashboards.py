@@ -222,6 +222,16 @@ def test_a_selection_without_anything_is_answered(server: Client, path: str) -> 
 
 
 @each
+def test_the_learn_link_is_the_page_of_the_chosen_tenant(server: Client, path: str) -> None:
+    [url] = [link["url"] for link in BOARDS[path]["links"] if link.get("targetBlank")]
+    url = url.removeprefix("/api/datasources/proxy/uid/${datasource}")
+    for tenant in ("waterland", "kaveri"):
+        headers = server.headers | {"Accept": "text/html"}
+        page = server.get(url.replace("${tenant:percentencode}", tenant), headers=headers)
+        assert page.status_code == 200 and f'value="{tenant}" selected' in page.text
+
+
+@each
 def test_downloads_are_answered(server: Client, path: str) -> None:
     links = [link for panel in panels(BOARDS[path]) for link in panel.get("links", [])]
     for url in {link["url"].removeprefix("/api/datasources/proxy/uid/${datasource}") for link in links}:
