@@ -113,8 +113,12 @@ class Story:
         season, experiences = campaign(self.tenant, day), self.people.experiences
         odds = list(accumulate(e.weight * (
             9 if season and e.season == season else 0.2 if e.season else 1) for e in experiences))
-        if day.day in (1, 15):  # staff, too, comes to the site: no month is without a visit
-            self._upload(self._visit(midnight + 8 * 60 * MINUTE, *self._contact()))
+        if day.day in (1, 15):  # staff loads coupons and visits the site: each month has a visit
+            at = self._visit(midnight + 8 * 60 * MINUTE, *self._contact())
+            coupons = [(e.id, m) for e in experiences for m, kind in e.modules if kind == "coupon"]
+            for experience, module in coupons:
+                dims = f'"experience":"{experience}","module":"{module}"'
+                self._put(at, "coupon", dims, ',"step":"uploaded","amount":250')
         tour, odd = divmod(n - len(self.dates) + 29, 2)  # 0 is 28 days before the last one
         if tour >= 0 and not odd and self.quota > 5000:
             if tour < len(experiences):
@@ -173,14 +177,6 @@ class Story:
             self.contacts = pick = n + 1
         device = DEVICES[pick * 7919 % 100]
         return f'"contact":"c{pick}"', f',"device":"{device}"' if device else ""
-
-    def _upload(self, at: int) -> None:
-        """Staff loads new coupon codes."""
-        for experience in self.people.experiences:
-            for module, kind in experience.modules:
-                if kind == "coupon":
-                    self._put(at, "coupon", f'"experience":"{experience.id}","module":"{module}"',
-                              ',"step":"uploaded","amount":250')
 
     def _chat(self, t: int, experience: Experience, tour: bool = False) -> None:
         """One contact goes through an experience until it loses interest."""

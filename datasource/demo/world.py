@@ -98,16 +98,10 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
     add("inbox", id="inbox-desk", name="Shared desk")
     for channel in WORLD["channels"]:
         add("channel", **channel)
-    for n in range(tenant.staff):
-        platform = n % 4 == 3  # works for the platform, in no department of the tenant
-        department = "" if platform else departments[n % len(departments)]
-        role = "guest" if n % 10 == 9 else ("agent", "agent", "supervisor", "admin")[n * 3 % 8 // 2]
-        left = n % 7 == 5
-        (made.former if left else made.users).append((f"user-{n + 1}", department))
-        name = f"{WORLD['first_names'][n % 10]} {WORLD['last_names'][n * 5 % 7]}"
-        add("user", id=f"user-{n + 1}", name=name, role=role,
-            level=n // 4 % 2 if platform else 2 + (role != "agent"), active=not left,
-            **({"department": department} if department else {}))
+    for n, member in enumerate(WORLD["staff"][:tenant.staff]):
+        department = departments[n % len(departments)] if member["level"] > 1 else ""
+        (made.users if member["active"] else made.former).append((member["id"], department))
+        add("user", **member, **({"department": department} if department else {}))
     for bot in WORLD["bots"]:
         add("bot", **bot)
     talk = monthly * (1 - tenant.chat)
