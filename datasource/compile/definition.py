@@ -107,10 +107,10 @@ def _hits(kpi: Kpi, catalog: Catalog) -> Compiled:
 
 def _formula(kpi: Kpi, plain: dict[str, Compiled]) -> Compiled:
     query = _select(kpi)
-    quotient = query.expressions[0].unalias()
+    quotient, *others = [column.unalias() for column in query.expressions] or [exp.Null()]
     refuse(kpi.path, {
         "a formula is one quotient of sums of KPIs, without FROM":
-            query.find(exp.From) or query.expressions[1:] or not isinstance(quotient, exp.Div)})
+            query.find(exp.From) or others or not isinstance(quotient, exp.Div)})
     above, below = _linear(quotient.this, kpi), _linear(quotient.expression, kpi)
     parts = tuple(above | below)
     for part in parts:

@@ -1,6 +1,5 @@
 """Panels as plain dicts: what each shows; `looks.toml` says how, `dashboard.grid` where."""
 
-import copy
 import tomllib
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,7 @@ def panel(words: Words, kind: str, kpis: Sequence[str], targets: list[Json],
 
     Its title, if `more` has none, is the first KPI's.
     """
-    looks = copy.deepcopy(LOOKS[kind])
+    looks = LOOKS[kind]
     unit, decimals = UNITS.get(words.catalog.kpis[kpis[0]].unit if kpis else "", ("locale", 0))
     fields = {"noValue": words["nothing"], "unit": unit, "decimals": decimals}
     return {
