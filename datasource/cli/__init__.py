@@ -68,7 +68,7 @@ def _parser() -> ArgumentParser:
     for name, row in table.items():
         words = row["help"]
         command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
-        command.set_defaults(run=RUN[name], failure=row.get("failure", 1))
+        command.set_defaults(run=RUN[name], failure=row.get("failure", 1), **row.get("set", {}))
         shared = table[row["like"]]["options"] if "like" in row else {}
         for flag, option in (shared | row.get("options", {})).items():
             given = dict(option)

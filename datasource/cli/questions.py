@@ -13,7 +13,6 @@ import orjson
 from psycopg.types.json import Jsonb
 
 from datasource.protocol import answers
-from datasource.protocol.database import Connection
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
 
@@ -22,9 +21,7 @@ ASK, EXPLAIN = (Path(__file__).with_name(name) for name in ("ask.sql", "explain.
 
 def _asked(given: Namespace) -> dict[str, Any]:
     """Return the question as /rows takes it, checked as far as that needs no database."""
-    is_list = "shape" not in given
-    asked: dict[str, Any] = {"list": "hits", "shape": None, "by": []} if is_list else {}
-    asked |= {**vars(given), "kpi": given.id.kpi_id, "filters": {}}
+    asked = {**vars(given), "kpi": given.id.kpi_id, "filters": {}}
     has = (*given.id.dims, "tenant")
     for dim, is_there, value in (text.partition("=") for text in given.where):
         if not is_there:
@@ -39,30 +36,24 @@ def _asked(given: Namespace) -> dict[str, Any]:
     return asked
 
 
-def _settle(connection: Connection, asked: dict[str, Any]) -> ZoneInfo:
-    """Make dates instants; return the time zone of the tenants that are asked about."""
-    ends = {"from": asked["from"], "to": asked["to"], "filters": Jsonb(asked["filters"])}
-    [(tenants, zone, viewer_zone, start, end)] = connection.execute(ASK.read_bytes(), ends)
-    if tenants > 1 and "tenant" not in asked["filters"]:
-        raise StoreError("there are several tenants", "name one with --where tenant=T")
-    asked |= {"from": start.isoformat(), "to": end.isoformat(), "timezone": viewer_zone}
-    return ZoneInfo(zone)
-
-
 def ask(given: Namespace) -> None:
     """Print what /rows answers about a KPI, in whole: rows of a list come in pages."""
     asked = _asked(given)
+    ends = {"from": asked["from"], "to": asked["to"], "filters": Jsonb(asked["filters"])}
     found: list[dict[str, Any]] = []
     with connect() as connection:
-        zone = _settle(connection, asked)
+        [(tenants, zone, viewer_zone, start, end)] = connection.execute(ASK.read_bytes(), ends)
+        if tenants > 1 and "tenant" not in asked["filters"]:
+            raise StoreError("there are several tenants", "name one with --where tenant=T")
+        asked |= {"from": start.isoformat(), "to": end.isoformat(), "timezone": viewer_zone}
         page = ["a first one"]
         while page and ("list" in asked or not found):
             page, _ = answers.rows(connection, asked | {"offset": len(found)})
             found += map(orjson.loads, page)
     for row in found:
         if "time" in row:
-            row["time"] = datetime.fromtimestamp(row["time"] / 1000, zone).isoformat()
-    columns = ["time"] * (asked["shape"] != "total")
+            row["time"] = datetime.fromtimestamp(row["time"] / 1000, ZoneInfo(zone)).isoformat()
+    columns = ["time"] * (asked.get("shape") != "total")
     columns += [column for dim in asked["by"] for column in (dim, f"{dim}_name")] + ["value"]
     _show(given.format, [*found[0]] if found else columns, found)
 

@@ -17,7 +17,7 @@ from zlib import crc32
 from datasource.catalog import Catalog
 from datasource.cli.database import load_files
 from datasource.compile import literal
-from datasource.demo import tenants, write
+from datasource.demo import lines, tenants
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
 from datasource.store import embedded
@@ -122,7 +122,8 @@ def _fill(connection: Connection, given: Namespace) -> None:
     [(now,)] = connection.execute("SELECT date_trunc('hour', kpi_admin.now())")
     with tempfile.NamedTemporaryFile(suffix=".ndjson") as file:
         _say(f"making up {given.events} events")
-        write(file.name, **size, until=now)
+        file.writelines(lines(**size, until=now))
+        file.flush()
         _say("loading them")
         load_files(connection, [file.name])
     _say("building the views")

@@ -3,18 +3,16 @@
 The records follow the input contract. Nothing in them comes from a real organization.
 """
 
-import gzip
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from .story import DAY, MINUTE, Story
 from .world import TENANTS, cast
 
-__all__ = ["lines", "tenants", "write"]
+__all__ = ["lines", "tenants"]
 
 
 def tenants() -> list[str]:
@@ -64,10 +62,3 @@ def lines(events: int = 1_000_000, seed: int = 1, days: int = 730,
         cut = len(out) if n == days - 1 else bisect_left(out, (told, ""))
         yield from (line.encode() + b"\n" for _, line in out[:cut])
         del out[:cut]
-
-
-def write(path: str | Path, events: int = 1_000_000, seed: int = 1, days: int = 730,
-          until: datetime | None = None) -> int:
-    """Write `lines` to a file, packed when its name ends in .gz; answers how many there were."""
-    with gzip.open(path, "wb", 1) if str(path).endswith(".gz") else open(path, "wb") as file:
-        return sum(1 for line in lines(events, seed, days, until) if file.write(line))
