@@ -158,7 +158,8 @@ def serving(url: str) -> Iterator[int]:
 def filled(url: str, folder: Path) -> str:
     """Load made-up data; return a token for all of them."""
     path = folder / "demo.ndjson"
-    demo.write(path, EVENTS, days=400, until=datetime(2026, 6, 15, 12, tzinfo=UTC))
+    with path.open("wb") as file:
+        file.writelines(demo.lines(EVENTS, days=400, until=datetime(2026, 6, 15, 12, tzinfo=UTC)))
     with connect(url, autocommit=True) as connection:
         init(connection, Catalog.read())
         load(connection, [path], err=lambda line: None)

@@ -10,7 +10,8 @@ SERVER = (TOP / "docs" / "server.md").read_text(encoding="utf-8")
 
 
 def test_every_setting_is_documented() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in (TOP / "datasource").rglob("*.py"))
+    paths = [path for path in (TOP / "datasource").rglob("*.*") if path.suffix in (".py", ".toml")]
+    sources = "".join(path.read_text(encoding="utf-8") for path in paths)
     settings = set(re.findall(r"\bCHATKPI_[A-Z_]+|\bDATABASE_URL\b", sources))
     assert settings - set(re.findall(r"`([A-Z_]+)`", SERVER)) == set()
 

@@ -1,6 +1,184 @@
-"""The catalogue: every KPI, fact and dimension as `views/` defines them, without a database."""
+"""The catalogue: every KPI, fact and dimension as `views/` defines them, without a database.
 
-from datasource.catalog.dims import DIMS, Dim
-from datasource.catalog.files import Catalog, DefinitionError, Fact, Kpi, in_order, views_folder
+A definition is a header of `-- key: value` lines over one SELECT.
+"""
 
-__all__ = ["DIMS", "Catalog", "DefinitionError", "Dim", "Fact", "Kpi", "in_order", "views_folder"]
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+FAMILIES = ("experience", "module", "messaging", "potential", "after_sales", "bots")
+HEADER = re.compile(r"--\s*(\w+):[ \t]*(.*)\n")
+REQUIRED = {"title", "description", "unit", "counting", "source"}
+OPTIONAL = {"dims", "grain", "distribution", "level"}
+
+
+class DefinitionError(Exception):
+    """A file in `views/` that cannot be used; the message names the file and says what to mend."""
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A dimension.
+
+    `title`, `title_nl`: its name. `missing`: the value of what has none. `entity`: the record
+    type whose ids are its values, if they are ids. `parent_of`: the dimension whose record
+    names it (the parent of now), in the field that is called like it.
+    """
+
+    title: str
+    title_nl: str
+    missing: str
+    entity: str | None = None
+    parent_of: str | None = None
+
+
+DIMS = {
+    name: Dim(**{"missing": f"no {name}"} | row)
+    for name, row in tomllib.loads(Path(__file__).with_name("dims.toml").read_text("utf-8")).items()
+}
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """A KPI as its file words it.
+
+    `words` maps a language to (title, description); `grain`: day or month; a level is a value
+    whose months do not add up.
+    """
+
+    kpi_id: str
+    family: str
+    words: dict[str, tuple[str, str]]
+    unit: str
+    counting: str
+    source: str
+    dims: tuple[str, ...]
+    grain: str
+    distribution: bool
+    is_level: bool
+    definition: str
+    path: Path
+
+    @property
+    def is_formula(self) -> bool:
+        """Whether it is made of other KPIs."""
+        return self.counting in ("ratio", "score")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact table.
+
+    `key`: by what it is rewritten after a load (event, contact, conversation, tenant, month, all);
+    `reads`: the kinds of events that make a contact or conversation due; `select`: its rows.
+    """
+
+    name: str
+    description: str
+    key: str
+    reads: tuple[str, ...]
+    indexes: tuple[str, ...]
+    select: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything that a folder of definitions says."""
+
+    folder: Path
+    kpis: dict[str, Kpi]
+    facts: dict[str, Fact]
+    schema: tuple[Path, ...]
+
+    @classmethod
+    def read(cls, folder: Path | None = None) -> "Catalog":
+        """Reads a folder of definitions, by default the package's own. Raises DefinitionError."""
+        folder = folder or views_folder()
+        kpis = {
+            path.stem: _kpi(path)
+            for family in FAMILIES
+            for path in sorted((folder / "kpi" / family).glob("*.sql"))
+        }
+        facts = {path.stem: _fact(path) for path in sorted((folder / "facts").glob("*.sql"))}
+        return cls(folder, kpis, facts, tuple(sorted((folder / "schema").glob("*.sql"))))
+
+
+def views_folder() -> Path:
+    """The definitions that came with the package: beside it in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "views"
+    return inside if inside.is_dir() else package.parent / "views"
+
+
+def refuse(path: Path, mistakes: Mapping[str, object]) -> None:
+    """Raises DefinitionError with the words of the first mistake that was made (is true)."""
+    for words, is_made in mistakes.items():
+        if is_made:
+            raise DefinitionError(f"{path}: {words}")
+
+
+def _split(path: Path) -> tuple[list[tuple[str, str]], str]:
+    """A definition file's header, as (key, value) a line, and what follows it."""
+    text, at, header = path.read_text(encoding="utf-8"), 0, []
+    while line := HEADER.match(text, at):
+        header.append((line[1], line[2].strip()))
+        at = line.end()
+    return header, text[at:].strip()
+
+
+def _missing(header: Mapping[str, str], keys: set[str]) -> dict[str, bool]:
+    return {f"the header has no `-- {key}: …`": not header.get(key) for key in sorted(keys)}
+
+
+def _kpi(path: Path) -> Kpi:
+    """One KPI file and its translation beside it."""
+    lines, definition = _split(path)
+    header = dict(lines)
+    dutch = path.with_suffix(".nl.txt")
+    translation = dutch.read_text(encoding="utf-8") if dutch.is_file() else ""
+    words = dict(re.findall(r"^(title|description): *(.+)$", translation, re.M))
+    dims = tuple(re.findall(r"[^,\s]+", header.get("dims", "")))
+    grain = header.get("grain", "day")
+    unknown_dims = ", ".join(dim for dim in dims if dim not in DIMS or dim == "tenant")
+    unknown = ", ".join(sorted(header.keys() - REQUIRED - OPTIONAL))
+    is_id = re.fullmatch(r"[a-z][a-z0-9_]{0,40}", path.stem)
+    refuse(path, {
+        "a KPI's file name is its id: lower case, digits and _, at most 41": not is_id,
+        **_missing(header, REQUIRED),
+        f"unknown header {unknown}": unknown,
+        f"unknown dimension {unknown_dims}": unknown_dims,
+        f"unknown grain {grain}": grain not in ("day", "month"),
+        f"its Dutch words are missing, in {dutch.name} beside it": not dutch.is_file(),
+        f"{dutch.name} needs a line `title: …` and a line `description: …`": len(words) < 2,
+    })
+    return Kpi(
+        kpi_id=path.stem, family=path.parent.name, path=path, definition=definition,
+        words={"en": (header["title"], header["description"]),
+               "nl": (words["title"], words["description"])},
+        unit=header["unit"], counting=header["counting"], source=header["source"],
+        dims=dims, grain=grain, distribution=header.get("distribution") == "yes",
+        is_level=header.get("level") == "yes")
+
+
+def _fact(path: Path) -> Fact:
+    """One fact file."""
+    lines, select = _split(path)
+    header = dict(lines)
+    refuse(path, _missing(header, {"description", "key"}))
+    reads = tuple(re.findall(r"[^,\s]+", header.get("reads", "any")))
+    indexes = tuple(value for key, value in lines if key == "index")
+    return Fact(path.stem, header["description"], header["key"], reads, indexes, select)
+
+
+def in_order(facts: dict[str, Fact]) -> list[Fact]:
+    """The facts so that each comes after those it is made from."""
+    made_from = {
+        name: [other for other in re.findall(r"(?:FROM|JOIN) (\w+)", fact.select)
+               if other in facts and other != name]
+        for name, fact in facts.items()
+    }
+    return [facts[name] for name in TopologicalSorter(made_from).static_order()]

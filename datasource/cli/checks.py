@@ -10,23 +10,13 @@ from psycopg import IsolationLevel
 
 from datasource import grafana
 from datasource.catalog import Catalog, views_folder
-from datasource.cli.options import Commands, command
 from datasource.store.connection import connect
 
 RULES = Path(__file__).with_name("check.sql")
 
 
-def add(commands: Commands) -> None:
-    """Add the commands of this module."""
-    looking = command(commands, "check", _check, "look a running installation over", failed=2)
-    words = "its address, with user and password, or a token in CHATKPI_GRAFANA_TOKEN"
-    address = os.environ.get("CHATKPI_GRAFANA")
-    looking.add_argument("--grafana", metavar="URL", default=address, help=words)
-    boards = command(commands, "dashboards", _dashboards, "write dashboards and provisioning")
-    boards.add_argument("--check", action="store_true", help="compare only; 1 when they differ")
-
-
-def _check(given: Namespace) -> int:
+def check(given: Namespace) -> int:
+    """Look a running installation over."""
     minutes = float(os.environ.get("CHATKPI_MAX_BEHIND") or 15)
     known = {"kpis": list(Catalog.read().kpis), "minutes": minutes}
     found: dict[str, list[str]] = {}
@@ -55,7 +45,8 @@ def _of_grafana(address: str) -> list[str]:
     return [] if answer.get("status") == "OK" else [str(answer)]
 
 
-def _dashboards(given: Namespace) -> int:
+def dashboards(given: Namespace) -> int:
+    """Write dashboards and provisioning."""
     top = views_folder().parent  # of a checkout; an installed package has none
     top = Path() if top.name == "datasource" else top
     changed = grafana.check(top) if given.check else grafana.write(top)

@@ -9,43 +9,24 @@ from functools import partial
 import psycopg
 
 from datasource.catalog import Catalog
-from datasource.cli.options import Commands, command, moment, positive
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
 from datasource.store.batches import Counts
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
-from datasource.store.load import load
-from datasource.store.migrate import init
-from datasource.store.refresh import refresh
+from datasource.store.load import load as load_records
+from datasource.store.migrate import init as set_up
+from datasource.store.refresh import refresh as bring_up_to_date
 
 
-def add(commands: Commands) -> None:
-    """Add the commands of this module."""
-    command(commands, "init", _init, "create or migrate schema, views and roles; safe to repeat")
-    loading = command(commands, "load", _load, "load records", failed=2)
-    loading.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, - for stdin")
-    fresh = command(commands, "refresh", _refresh, "bring every materialized view up to date")
-    fresh.add_argument("--full", action="store_true", help="compute everything anew")
-    fresh.add_argument("--watch", type=positive, metavar="SECONDS", help="keep doing it")
-    login = command(commands, "login", _login, "tie an SQL login to a tenant, whose rows it sees")
-    login.add_argument("action", choices=["tie"])
-    login.add_argument("login", metavar="LOGIN")
-    login.add_argument("tenant", metavar="TENANT")
-    token = command(commands, "token", _token, "make, list or revoke access tokens")
-    token.add_argument("action", choices=["create", "list", "revoke"])
-    token.add_argument("name", nargs="?", metavar="NAME")
-    token.add_argument("--tenant", action="append", metavar="T", help="may be given several times")
-    token.add_argument("--all", action="store_true", help="all tenants, those to come too")
-    token.add_argument("--expires", type=moment, metavar="DATE", help="a date (UTC) or a time")
-
-
-def _init(_given: Namespace) -> None:
+def init(_given: Namespace) -> None:
+    """Create or migrate schema, views and roles; safe to repeat."""
     with connect() as connection:
-        init(connection, Catalog.read())
+        set_up(connection, Catalog.read())
 
 
-def _load(given: Namespace) -> int:
+def load(given: Namespace) -> int:
+    """Load records."""
     with connect(autocommit=True) as connection:
         counts = load_files(connection, given.paths)
     print("taken {}, already had {}, set aside {}".format(*counts))
@@ -61,16 +42,20 @@ def load_files(connection: Connection, paths: list[str]) -> Counts:
         if clear:
             say(f"{clear}[{'#' * (40 * done // max(total, 1)):40}] {done >> 20} MB")
 
-    counts = load(connection, paths, on_progress=draw, err=lambda line: say(f"{clear}{line}\n"))
+    def tell(line: str) -> None:
+        say(f"{clear}{line}\n")
+
+    counts = load_records(connection, paths, on_progress=draw, err=tell)
     say(clear)
     return counts
 
 
-def _refresh(given: Namespace) -> None:
+def refresh(given: Namespace) -> None:
+    """Bring every materialized view up to date."""
     while True:
         try:
             with connect(autocommit=True) as connection:
-                report = refresh(connection, Catalog.read(), full=given.full)
+                report = bring_up_to_date(connection, Catalog.read(), full=given.full)
             if report.slices or not given.watch:
                 print(f"{report.events} new events, {report.slices} slices built", flush=True)
             given.full = False
@@ -83,13 +68,15 @@ def _refresh(given: Namespace) -> None:
         time.sleep(given.watch)
 
 
-def _login(given: Namespace) -> None:
+def login(given: Namespace) -> None:
+    """Tie an SQL login to a tenant, whose rows it sees."""
     statement = "INSERT INTO kpi_admin.login VALUES (%s, %s) ON CONFLICT DO NOTHING"
     with connect() as connection:
         connection.execute(statement, [given.login, given.tenant])
 
 
-def _token(given: Namespace) -> None:
+def token(given: Namespace) -> None:
+    """Make, list or revoke access tokens."""
     lists, creates = given.action == "list", given.action == "create"
     if lists != (given.name is None) or creates != (bool(given.tenant) != given.all):
         raise ArgumentTypeError("create NAME with --tenant T… or --all; list; revoke NAME")

@@ -14,11 +14,10 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from zlib import crc32
 
-from datasource import demo
 from datasource.catalog import Catalog
 from datasource.cli.database import load_files
-from datasource.cli.options import Commands, command, positive
 from datasource.compile import literal
+from datasource.demo import lines, tenants
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
 from datasource.store import embedded
@@ -34,28 +33,18 @@ KNOWN = """
 SELECT obj_description(to_regnamespace('kpi_data'), 'pg_namespace'),
     'DROP SCHEMA ' || string_agg(nspname, ', ') || ' CASCADE'
 FROM pg_namespace WHERE nspname ~ '^kpi'"""
+NUMBERS = """SELECT title, trim_scale(round(value, 1)) FROM kpi.catalog, kpi.total(kpi_id, \
+now() - interval '30 days', now(), jsonb_build_object('tenant', '{}')) \
+WHERE kpi_id IN ('sessions', 'leads', 'nps')"""
 OLD = timedelta(days=7)  # the dashboards show the last 30
 GUNICORN = "-m gunicorn -c python:datasource.protocol.worker"
 
 
-def add(commands: Commands) -> None:
-    """Add the commands of this module."""
-    serving = command(commands, "serve", _serve, "serve HTTP")
-    trial = command(commands, "demo", _demo, "a server of its own, with a made-up data set")
-    env = os.environ.get
-    serving.add_argument("--host", default=env("CHATKPI_HOST", HOST))
-    serving.add_argument("--workers", type=positive, default=env("CHATKPI_WORKERS", "2"))
-    for parser in (serving, trial):
-        parser.add_argument("--port", type=positive, default=env("CHATKPI_PORT", "8080"))
-    for name, default in (("events", 1_000_000), ("seed", 1), ("days", 730)):
-        trial.add_argument(f"--{name}", type=positive, default=default)
-
-
-def _serve(given: Namespace) -> None:
+def serve(given: Namespace) -> None:
     """Become gunicorn, which counts as this process to an embedded database."""
     database_url()
-    host = f"[{given.host}]" if ":" in given.host else given.host
     _check_port(given.host, given.port)
+    host = f"[{given.host}]" if ":" in given.host else given.host
     bind = ["--bind", f"{host}:{given.port}", "--workers", str(given.workers)]
     app = "datasource.protocol.app:create_app()"
     os.execv(sys.executable, [sys.executable, *GUNICORN.split(), *bind, app])
@@ -67,7 +56,8 @@ def _check_port(host: str, port: int) -> None:
     socket.create_server((host, port), family=family).close()
 
 
-def _demo(given: Namespace) -> int:
+def demo(given: Namespace) -> int:
+    """Serve a made-up data set from an embedded database, kept up to date."""
     os.environ["DATABASE_URL"] = "embedded:"
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background has the first ignored
         signal.signal(number, signal.default_int_handler)
@@ -116,15 +106,15 @@ def _say(words: str) -> None:
 def _fill(connection: Connection, given: Namespace) -> None:
     """Load the data set, unless it is there: of the same arguments and not too old."""
     catalog = Catalog.read()
-    wanted = {"events": given.events, "seed": given.seed, "days": given.days}
-    schema = crc32(b"".join(path.read_bytes() for path in catalog.schema))
+    size = {"events": given.events, "seed": given.seed, "days": given.days}
+    wanted = size | {"schema": crc32(b"".join(path.read_bytes() for path in catalog.schema))}
     [(note, drop)] = connection.execute(KNOWN)
     known = json.loads(note or "{}")
     until = datetime.fromisoformat(known.pop("until", "2000-01-01T00:00Z"))
-    is_there = known == wanted | {"schema": schema} and until > datetime.now(UTC) - OLD
+    is_there = known == wanted and until > datetime.now(UTC) - OLD
     if drop and not is_there:
-        tenants = connection.execute("SELECT tenant FROM kpi_data.tenant_number").fetchall()
-        if {tenant for (tenant,) in tenants} - {*demo.tenants()}:
+        found = connection.execute("SELECT tenant FROM kpi_data.tenant_number").fetchall()
+        if {tenant for (tenant,) in found} - {*tenants()}:
             raise StoreError("the embedded database has other data", "name another CHATKPI_HOME")
         connection.execute(drop)
     init(connection, catalog)
@@ -133,24 +123,22 @@ def _fill(connection: Connection, given: Namespace) -> None:
     [(now,)] = connection.execute("SELECT date_trunc('hour', kpi_admin.now())")
     with tempfile.NamedTemporaryFile(suffix=".ndjson") as file:
         _say(f"making up {given.events} events")
-        demo.write(file.name, **wanted, until=now)
+        file.writelines(lines(**size, until=now))
+        file.flush()
         _say("loading them")
         load_files(connection, [file.name])
     _say("building the views")
     refresh(connection, catalog)
-    words = json.dumps(wanted | {"schema": schema, "until": now.isoformat()})
-    connection.execute(f"COMMENT ON SCHEMA kpi_data IS {literal(words)}".encode())
+    words = literal(json.dumps(wanted | {"until": now.isoformat()}))
+    connection.execute(f"COMMENT ON SCHEMA kpi_data IS {words}".encode())
 
 
 def _welcome(connection: Connection, port: int) -> str:
     """Say what to open, and numbers to see at once."""
-    tenant = demo.tenants()[0]
-    query = (
-        "SELECT title, coalesce(round(value, 1)::text, '-') FROM kpi.catalog, kpi.total(kpi_id, "
-        f"now() - interval '30 days', now(), jsonb_build_object('tenant', '{tenant}')) "
-        "WHERE kpi_id IN ('sessions', 'leads', 'nps')"
-    )
-    numbers = [f"  {title:10} {value:>10}" for title, value in connection.execute(query.encode())]
+    tenant = tenants()[0]
+    query = NUMBERS.format(tenant)
+    numbers = [f"  {title:10} {'-' if value is None else value:>10}"
+               for title, value in connection.execute(query.encode())]
     with suppress(StoreError):
         tokens.revoke(connection, "demo")
     return "\n".join([

@@ -3,57 +3,21 @@
 The records follow the input contract. Nothing in them comes from a real organization.
 """
 
-import gzip
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from .story import DAY, MINUTE, Story
 from .world import TENANTS, cast
 
-__all__ = ["lines", "records", "tenants", "write"]
+__all__ = ["lines", "tenants"]
 
 
 def tenants() -> list[str]:
     """Ids of the demo's organizations, the largest first."""
     return [tenant.id for tenant in TENANTS]
-
-
-def _told(events: int, seed: int, days: int, until: datetime | None) -> Iterator[str]:
-    if min(events, days) < 1:
-        raise ValueError("events and days have to be at least 1")
-    until = until or datetime.now(UTC).replace(second=0, microsecond=0)
-    if until.tzinfo is None:
-        raise ValueError("until needs a time zone")
-    end = int(until.timestamp() * 1000)
-    out: list[tuple[int, str]] = []
-    stories = []
-    left = events
-    for tenant in reversed(TENANTS):  # the largest takes what rounding leaves
-        last = until.astimezone(ZoneInfo(tenant.zone)).date()
-        dates = [last - timedelta(days=n) for n in range(days - 1, -1, -1)]
-        first = 0 if tenant.starts is None else max(0, days - tenant.starts)
-        stop = max(first + 1, days - tenant.silent)
-        quota = left if tenant is TENANTS[0] else int(events * tenant.share)
-        left -= quota
-        months = list(dict.fromkeys(f"{day:%Y-%m}" for day in dates[first:]))
-        people = cast(tenant, months, quota / (stop - first) * 30)
-        yield from (json.dumps(record, separators=(",", ":")) for record in people.records)
-        story = Story(tenant, people, seed, end, quota, dates[first:stop], out)
-        stories.append((story, first, dates[:stop]))
-    for n in range(days):
-        for story, first, dates in stories:
-            if first <= n < len(dates):
-                story.day(n - first, dates[n])
-        out.sort()
-        # Every zone has told its days up to ten o'clock UTC of the last date.
-        cut = bisect_left(out, ((end // DAY - days + 1 + n) * DAY + 600 * MINUTE, ""))
-        yield from [line for _, line in out[:cut]]
-        del out[:cut]
-    yield from [line for _, line in out]
 
 
 def lines(events: int = 1_000_000, seed: int = 1, days: int = 730,
@@ -66,18 +30,35 @@ def lines(events: int = 1_000_000, seed: int = 1, days: int = 730,
     give the same bytes. At the first line: ValueError for a number below 1 or an `until` without
     a zone.
     """
-    return (line.encode() + b"\n" for line in _told(events, seed, days, until))
-
-
-def records(events: int = 1_000_000, seed: int = 1, days: int = 730,
-            until: datetime | None = None) -> Iterator[dict[str, object]]:
-    """The same records as dicts; arguments as for `lines`."""
-    read = json.JSONDecoder().raw_decode
-    return (read(line)[0] for line in _told(events, seed, days, until))
-
-
-def write(path: str | Path, events: int = 1_000_000, seed: int = 1, days: int = 730,
-          until: datetime | None = None) -> int:
-    """Write `lines` to a file, packed when its name ends in .gz; answers how many there were."""
-    with gzip.open(path, "wb", 1) if str(path).endswith(".gz") else open(path, "wb") as file:
-        return sum(1 for line in lines(events, seed, days, until) if file.write(line))
+    if min(events, days) < 1:
+        raise ValueError("events and days have to be at least 1")
+    until = until or datetime.now(UTC).replace(second=0, microsecond=0)
+    if until.tzinfo is None:
+        raise ValueError("until needs a time zone")
+    end = int(until.timestamp() * 1000)
+    out: list[tuple[int, str]] = []
+    stories = []
+    left = events
+    for tenant in reversed(TENANTS):  # the largest takes what rounding leaves
+        last = until.astimezone(ZoneInfo(tenant.zone)).date()
+        first = max(0, days - (tenant.starts or days))
+        stop = max(first + 1, days - tenant.silent)
+        dates = [last - timedelta(days=days - 1 - n) for n in range(first, days)]
+        quota = left if tenant is TENANTS[0] else int(events * tenant.share)
+        left -= quota
+        months = list(dict.fromkeys(f"{day:%Y-%m}" for day in dates))
+        people = cast(tenant, months, quota / (stop - first) * 30)
+        for record in people.records:
+            yield json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        story = Story(tenant, people, seed, end, quota, dates[:stop - first], out)
+        stories.append((range(first, stop), story))
+    for n in range(days):
+        for span, story in stories:
+            if n in span:
+                story.day(span.index(n))
+        out.sort()
+        # Every zone has told its days up to ten o'clock UTC of the last date.
+        told = (end // DAY - days + 1 + n) * DAY + 600 * MINUTE
+        cut = len(out) if n == days - 1 else bisect_left(out, (told, ""))
+        yield from (line.encode() + b"\n" for _, line in out[:cut])
+        del out[:cut]

@@ -5,88 +5,42 @@ Instants here are integers, milliseconds since 1970 UTC.
 
 from bisect import bisect
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time
 from functools import cache
 from itertools import accumulate
 from random import Random
 from zoneinfo import ZoneInfo
 
-from .words import nps_answers
-from .world import Cast, Experience, Tenant
+from .world import WORLD, Cast, Experience, Tenant, fields, nps_answers
 
 DAY = 86_400_000
 MINUTE = 60_000
-
-# Arrivals per local hour 0 to 23, and on Saturday and Sunday as parts of a working day.
-_HOURS = {
-    "brand": "2 1 1 1 1 2 5 8 10 12 13 13 10 11 12 12 12 12 13 17 20 19 12 6",
-    "dealership": "1 1 0 0 1 1 3 8 18 26 28 25 13 20 25 24 22 16 9 8 7 5 3 1",
-    "financial_services": "1 0 0 0 0 1 3 8 20 28 30 26 15 22 26 25 20 12 7 6 5 4 2 1",
-    "other": "2 1 1 1 1 2 4 8 12 15 15 13 9 12 13 12 11 10 8 7 6 5 4 3",
-}
-_WEEKENDS = {"brand": (1.2, 1.15), "dealership": (0.75, 0.25), "financial_services": (0.2, 0.1),
-             "other": (1.3, 1.4)}
-_SEASONS = (0.9, 0.85, 1.0, 1.05, 1.1, 1.0, 0.85, 0.8, 1.05, 1.1, 1.15, 1.2)
-
+# Times are put together from these: an event is told in a microsecond.
+MINUTES = [f"{n // 60:02d}:{n % 60:02d}:" for n in range(1440)]
+SECONDS = [f"{n // 1000:02d}.{n % 1000:03d}Z" for n in range(MINUTE)]
 CONTACT, BOT, USER = ',"from":"contact"', ',"from":"bot"', ',"from":"user"'
-
-
-def _opt_in(topic: str, single: float) -> list["Beat"]:
-    asked, single_, double, rejected, out = (
-        f',"topic":"{topic}","step":"{step}"'
-        for step in ("asked", "single", "double", "rejected", "out"))
-    return [(1, "opt_in", (asked,), ""), (single, "opt_in", (single_,), rejected),
-            (0.65, "opt_in", (double,), ""), (0.04, "opt_in", (out,), "")]
-
-
-def _deck(name: str, **values: int | None) -> tuple[str, ...]:
-    """JSON fields `,"name":value`, each as often as its number says."""
-    return tuple(f',"{name}":"{v}"' for v, often in values.items() for _ in range(often or 1))
-
-
-# What can happen in a module, in order: chance that it does after the one before, event type,
-# own fields to draw one from, own fields of what happens instead ("": nothing). No → stop.
-Beat = tuple[float, str, tuple[str, ...], str]
-_BEATS: dict[str, list[Beat]] = {
-    "decision": [(0.9, "decision", _deck("option", advice=5, buy=4, ask=3, browse=2), "")],
-    **{topic: _opt_in(topic, single) for topic, single in (
-        ("web_push", 0.4), ("reminder", 0.45), ("newsletter", 0.5), ("sms", 0.25),
-        ("profiling", 0.35))},
-    "share": [(0.35, "share", _deck("via", whatsapp=7, link=4, native=3, facebook=3, email=2,
-                                    twitter=1), "")],
-    "email": [(0.7, "email_entered", ("",), ""),
-              (0.3, "data_entered", _deck("field", first_name=3, birthday=1), "")],
-    "personal_data": [(0.8, "data_entered", _deck("field", first_name=1, last_name=1), ""),
-                      (0.7, "data_entered", _deck("field", phone=2, postal_address=3), "")],
-    "sign_in": [(1, "pin", (',"step":"sent"',), ""),
-                (0.86, "pin", (',"step":"succeeded"',), ',"step":"failed"')],
-    "code_entry": [(0.9, "code_entry", (',"correct":true',) * 4 + (',"correct":false',), "")],
-    "quiz": [(0.9, "quiz_answer", tuple(
-        f',"question":"{q}","answer":"{a}","correct":{str(a == right).lower()}'
-        for q, right in (("How hot should it be?", "80"), ("Where does it grow?", "Peru"))
-        for a in (("80", "80", "60", "95") if right == "80" else ("Peru", "Peru", "Kenya"))), "")],
-    "picture": [(0.45, "picture_upload", ("",), "")],
-    "loyalty_points": [(0.9, "points", (',"points":10', ',"points":25', ',"points":50'), "")],
-    "reward": [(0.3, "points", (',"points":-100', ',"points":-250'), "")],
-    "coupon": [(0.8, "coupon", (',"step":"issued"',), ""),
-               (0.4, "coupon", (',"step":"entered"',), "")],
-    "giveaway": [(0.75, "participation", ("",), "")],
-    "instant_win": [(0.9, "participation", (',"won":false',) * 7 + (',"won":true',), "")],
-    "appointment": [(0.5, "appointment", ("",), "")],
+DEVICES, TOUCHPOINTS = (
+    [name for name, times in WORLD[names].items() for _ in range(times)]
+    for names in ("devices", "touchpoints"))
+BOTS = ("bot-1", "bot-2", "bot-3", "bot-4", "bot-5")  # the last one was switched off
+RESULTS = {
+    kind: [fields({"result_type": kind} | own) for own in owns]
+    for kind, owns in WORLD["results"].items()
 }
-_DEVICES = ("mobile",) * 56 + ("desktop",) * 36 + ("tablet",) * 5 + ("",) * 3
-_TOUCHPOINTS = ("web",) * 58 + ("whatsapp",) * 20 + ("facebook",) * 8 + ("email",) * 6 + (
-    "sms",) * 4 + ("other",) * 2 + ("",) * 2
-_LEADS = ("advice", "order", "call_back", "offer")
-_SERVICES = ("after_sales", "opening_hours", "complaint", "delivery", "")
+# What can happen in a module of a type: chance, event, fields to draw from, fields instead.
+BEATS = {
+    module: [
+        (beat.get("chance", 1), beat["event"],
+         [fields(own) for own in beat.get("own", [{}]) for _ in range(own.pop("times", 1))],
+         fields(beat.get("instead", {})))
+        for beat in beats]
+    for module, beats in WORLD["beats"].items()
+}
 
 
 @cache
-def _iso(day: int) -> str:
+def _date(day: int) -> str:
     return f"{date.fromordinal(719_163 + day)}T"
-
-
-_MINUTES = [f"{n // 60:02d}:{n % 60:02d}:" for n in range(1440)]
 
 
 def campaign(tenant: Tenant, day: date) -> str:
@@ -113,23 +67,27 @@ class Story:
         self.told = self.contacts = self.talks = 0
         self.deleted: set[int] = set()
         self.head = f'","tenant":"{tenant.id}","id":"e'
-        self.beats = {**_BEATS, "nps": [(0.6, "nps", nps_answers(self.rng, tenant.languages), "")]}
-        self.hours = [0.0, *accumulate(map(float, _HOURS[tenant.business].split()))]
+        self.beats = BEATS | {"nps": [(0.6, "nps", nps_answers(self.rng, tenant.languages), "")]}
+        self.business = WORLD["businesses"][tenant.business]
+        self.hours = [0.0, *accumulate(map(float, self.business["hours"]))]
         self.zone = ZoneInfo(tenant.zone)
         self.end = self.hours[-1]  # of the day under way, in arrivals
-        self.today, self.early = dates[0], True
-        self.plan = list(accumulate(self._weight(n / len(dates), day) for n, day in
-                                    enumerate(dates)))
+        self.dates, self.today, self.early = dates, dates[0], True
+        self.plan = [*accumulate(self._weight(n / len(dates), d) for n, d in enumerate(dates))]
 
     def _midnight(self, day: date) -> int:
-        noon = datetime.combine(day, time(12), self.zone)
-        return round((noon - timedelta(hours=12)).astimezone(UTC).timestamp() * 1000)
+        return round(datetime.combine(day, time(), self.zone).timestamp() * 1000)
+
+    def _pick(self, deck: Sequence[str], bias: float = 1) -> str:
+        """One of the deck; above 1, `bias` favours the first ones."""
+        return deck[int(self.random() ** bias * len(deck))]
 
     def _weight(self, progress: float, day: date) -> float:
         """How busy a local day is: growth, season, weekday, campaigns, chance, cut at `until`."""
-        weight = (0.6 + 0.8 * progress) * _SEASONS[day.month - 1] * (0.85 + 0.3 * self.random())
+        weight: float = (0.6 + 0.8 * progress) * WORLD["seasons"][day.month - 1]
+        weight *= 0.85 + 0.3 * self.random()
         if day.weekday() > 4:
-            weight *= _WEEKENDS[self.tenant.business][day.weekday() - 5]
+            weight *= self.business["weekend"][day.weekday() - 5]
         if (day.month, day.day) in ((12, 25), (12, 26), (1, 1)):
             weight *= 0.3
         return weight * (1.6 if campaign(self.tenant, day) else 1) * (
@@ -142,20 +100,26 @@ class Story:
             return self.hours[-1]
         return self.hours[hour] + (self.hours[hour + 1] - self.hours[hour]) * rest * 24 / DAY
 
-    def day(self, n: int, day: date) -> None:
-        """Tell the nth day.
+    def day(self, n: int) -> None:
+        """Tell the nth of the dates.
 
         On every other one of the last four weeks somebody tries all there is in an experience, a
         conversation or an invitation, so that no chart is empty.
         """
-        midnight, random = min(self._midnight(day), self.until), self.random
-        self.end, self.today, self.early = self._elapsed(midnight), day, 2 * n < len(self.plan)
+        self.today, self.early = self.dates[n], 2 * n < len(self.dates)
+        day, random = self.today, self.random
+        midnight = min(self._midnight(day), self.until)
+        self.end = self._elapsed(midnight)
         season, experiences = campaign(self.tenant, day), self.people.experiences
         odds = list(accumulate(e.weight * (
             9 if season and e.season == season else 0.2 if e.season else 1) for e in experiences))
-        if day.day in (1, 15):  # staff, too, comes to the site: no month is without a visit
-            self._upload(self._visit(midnight + 8 * 60 * MINUTE, *self._contact()))
-        tour, odd = divmod(n - len(self.plan) + 29, 2)  # 0 is 28 days before the last one
+        if day.day in (1, 15):  # staff loads coupons and visits the site: each month has a visit
+            at = self._visit(midnight + 8 * 60 * MINUTE, *self._contact())
+            coupons = [(e.id, m) for e in experiences for m, kind in e.modules if kind == "coupon"]
+            for experience, module in coupons:
+                dims = f'"experience":"{experience}","module":"{module}"'
+                self._put(at, "coupon", dims, ',"step":"uploaded","amount":250')
+        tour, odd = divmod(n - len(self.dates) + 29, 2)  # 0 is 28 days before the last one
         if tour >= 0 and not odd and self.quota > 5000:
             if tour < len(experiences):
                 self._chat(self._start(midnight), experiences[tour], True)
@@ -191,8 +155,7 @@ class Story:
         day, rest = divmod(at, DAY)
         minute, ms = divmod(rest, MINUTE)
         line = (f'{{"type":"{kind}{self.head}{self.told:08x}",'
-                f'"at":"{_iso(day)}{_MINUTES[minute]}{ms // 1000:02d}.{ms % 1000:03d}Z",'
-                f'{dims}{own}}}')
+                f'"at":"{_date(day)}{MINUTES[minute]}{SECONDS[ms]}",{dims}{own}}}')
         chance = self.random()
         if chance < 0.004:
             later = at + int(chance * 250 * DAY)
@@ -212,16 +175,8 @@ class Story:
             pick = 1 + int(n * random() ** 3)  # one of the regulars
         if not pick or pick in self.deleted:
             self.contacts = pick = n + 1
-        device = _DEVICES[pick * 7919 % 100]
+        device = DEVICES[pick * 7919 % 100]
         return f'"contact":"c{pick}"', f',"device":"{device}"' if device else ""
-
-    def _upload(self, at: int) -> None:
-        """Staff loads new coupon codes."""
-        for experience in self.people.experiences:
-            for module, kind in experience.modules:
-                if kind == "coupon":
-                    self._put(at, "coupon", f'"experience":"{experience.id}","module":"{module}"',
-                              ',"step":"uploaded","amount":250')
 
     def _chat(self, t: int, experience: Experience, tour: bool = False) -> None:
         """One contact goes through an experience until it loses interest."""
@@ -278,7 +233,7 @@ class Story:
                 if instead:
                     self._put(t, event, dims, instead)
                 break
-            self._put(t, event, dims, owns[int(random() * len(owns))])
+            self._put(t, event, dims, self._pick(owns))
         return t
 
     def _live_chat(self, t: int, dims: str) -> int:
@@ -291,10 +246,10 @@ class Story:
 
     def _user(self, inbox: str = "") -> str:
         """A member of staff as a field: mostly of the inbox's department if there is one."""
-        staff = self.people.users + self.people.former if self.early else self.people.users
+        staff = self.people.users + self.people.former * self.early
         place = inbox[6:] if self.random() < 0.8 else ""  # the platform's own are in no department
-        mates = [u for u in staff if u[1][4:] == place] or staff
-        return f',"user":"{mates[int(self.random() ** 1.6 * len(mates))][0]}"'
+        mates = [user for user, department in staff if department[4:] == place]
+        return f',"user":"{self._pick(mates or [user for user, _ in staff], 1.6)}"'
 
     def _dialog(self, t: int, asks: str, answers: str, user: str, turns: int, pace: float) -> int:
         """Contact and user take turns; `pace` 1 is a chat, more is slower. When it ended."""
@@ -324,16 +279,14 @@ class Story:
             if random() < 0.45 or lead == 1:
                 self._put(t + 2000, "field_set", dims + user, f',"field":"{name}"')
         if random() < 0.62 or lead == 1:
-            kind, deck = ("lead", _LEADS) if random() < lead else ("service", _SERVICES)
-            category = deck[int(random() ** 1.5 * len(deck))]
-            self._put(t + 4000, "result", dims + user, f',"result_type":"{kind}"' + (
-                f',"category":"{category}"' if category else ""))
+            kind = "lead" if random() < lead else "service"
+            self._put(t + 4000, "result", dims + user, self._pick(RESULTS[kind], 1.5))
 
     def _talk(self, t: int, tour: bool = False) -> None:
         """A conversation: from the website or another channel, with a bot, staff or both."""
         put, random = self._put, self.random
         contact, device = self._contact()
-        channel = _TOUCHPOINTS[int(random() * 100)]
+        channel = self._pick(TOUCHPOINTS)
         self.talks += 1
         dims = f'{contact},"conversation":"v{self.talks}"' if random() < 0.99 else (
             f'"conversation":"v{self.talks}"')
@@ -341,16 +294,15 @@ class Story:
             t = self._visit(t, contact, device) + 5000
         named = f'{dims},"channel":"ch-{channel}"' if channel else dims
         first = named + device if channel in ("web", "facebook") else named
-        inboxes, user, inbox = self.people.inboxes, "", ""
+        user = inbox = ""
         if human := tour or random() < 0.72:
-            inbox = inboxes[int(random() ** 1.5 * len(inboxes))]
+            inbox = self._pick(self.people.inboxes, 1.5)
             user = self._user(inbox)
         routed = 1 - random() if human else 0  # early, after the bot or never
         if routed > 0.3:
             put(t, "routed", first, f',"inbox":"{inbox}"')
         if tour or random() < 0.7:
-            number = int(random() ** 1.5 * (5 if self.early else 4))
-            bot = f'{dims},"bot":"{self.people.bots[number]}"'
+            bot = f'{dims},"bot":"{self._pick(BOTS if self.early else BOTS[:4], 1.5)}"'
             put(t + 100, "bot_start", bot + first[len(dims):])
             put(t + 300, "message", bot if random() < 0.98 else dims, BOT)
             for point in ("asked", "answered", "contact details")[:2 if random() < 0.5 else 3]:
@@ -380,15 +332,14 @@ class Story:
         dims = f'{contact},"conversation":"v{self.talks}"'
         channel = "whatsapp" if random() < 0.9 else "sms"
         put(t, "notification", dims, f',"channel":"ch-{channel}"')
-        put(t + 500, "message", f'{dims},"bot":"{self.people.bots[2]}"', BOT)
+        put(t + 500, "message", f'{dims},"bot":"bot-3"', BOT)
         if not tour and random() >= 0.6:
             return
         t += int((2 + random() ** 3 * 240) * MINUTE)
         put(t, "message", dims, CONTACT)
         if not tour and random() >= 0.8:
             return
-        inboxes = self.people.inboxes
-        inbox = inboxes[int(random() * len(inboxes))]
+        inbox = self._pick(self.people.inboxes)
         put(t + 1000, "routed", dims, f',"inbox":"{inbox}"')
         user = self._user(inbox)
         put(t + 90_000, "message", dims, USER + user)

@@ -1,11 +1,13 @@
 """The frame of a dashboard: places, variables, links, annotation, time."""
 
-from datasource.grafana import queries as q
-from datasource.grafana.panels import LOOKS, override, panel
-from datasource.grafana.queries import Json, target
-from datasource.grafana.texts import Words
+import tomllib
 
-TENANT = {"tenant": q.SCOPE["tenant"]}
+from datasource.grafana import panels as kinds
+from datasource.grafana import queries as q
+from datasource.grafana.panels import LOOKS, TENANT
+from datasource.grafana.queries import Json, target
+from datasource.grafana.texts import FOLDER, Words
+
 Row = tuple[int, list[tuple[int, Json]]]
 
 
@@ -43,12 +45,41 @@ def variable(words: Words, dim: str, *within: str, **more: object) -> Json:
     return query(dim, values, label=words.dim(dim), **more)
 
 
-def choice(name: str, label: str, options: dict[str, str], chosen: list[str]) -> Json:
-    """A variable of several of the options (value → text)."""
-    texts = {"query": ", ".join(f"{text} : {key}" for key, text in options.items()), "label": label}
-    current = {"text": [options[key] for key in chosen], "value": chosen}
-    more = {"type": "custom", "name": name, "current": current, "allValue": None}
+def choice(words: Words, kpis: list[str], first: list[str]) -> Json:
+    """The variable `kpi`: several of these, at first some."""
+    titles = {kpi: words.title(kpi) for kpi in kpis}
+    texts = {"query": ", ".join(f"{title} : {kpi}" for kpi, title in titles.items()),
+             "label": words["kpis"]}
+    current = {"text": [titles[kpi] for kpi in first], "value": first}
+    more = {"type": "custom", "name": "kpi", "current": current, "allValue": None}
     return {**LOOKS["several"], **more, **texts}
+
+
+def read(words: Words, name: str) -> Json:
+    """A dashboard in one language, as its file in dashboards/ describes it."""
+    told = tomllib.loads((FOLDER / "dashboards" / f"{name}.toml").read_text(encoding="utf-8"))
+    chosen, shown = told["choice"]["from"], set[str]()
+
+    def row(about: Json) -> Row:
+        tiles = [{"width": 6, "kind": "tile", "kpi": kpi} for kpi in about.get("tiles", [])]
+        made = []
+        for one in tiles + about.get("panels", []):
+            arguments = {key: chosen if value == "choice" else value for key, value in one.items()}
+            width, kind = arguments.pop("width"), arguments.pop("kind")
+            if "title" in arguments:
+                arguments["title"] = words[arguments["title"]]
+            shown.update([arguments.get("kpi", ""), *arguments.get("kpis", [])])
+            made.append((width, getattr(kinds, kind)(words, **arguments)))
+        return about["height"], made
+
+    rows = [heading(words[about["heading"]]) if "heading" in about else row(about)
+            for about in told["rows"]]
+    others = [kpi_id for kpi_id, kpi in words.catalog.kpis.items()
+              if kpi.family == told["family"] and kpi_id not in shown]
+    rows.append(heading(words["advanced"], row({"height": 4, "tiles": others})))
+    variables = [variable(words, *dims, **LOOKS["several"]) for dims in told["variables"]]
+    return dashboard(words, name, told["family"], grid(*rows), *variables,
+                     choice(words, chosen, told["choice"]["first"]))
 
 
 def dashboard(words: Words, name: str, family: str, panels: list[Json], *variables: Json) -> Json:
@@ -61,10 +92,11 @@ def dashboard(words: Words, name: str, family: str, panels: list[Json], *variabl
     tenant = variable(words, "tenant")  # one, for the others' ids are unique within a tenant only
     first = target("/rows", {"list": "range", "filters": TENANT}, {"first": q.STRING},
                    root_selector=LOOKS["first"])
+    learn = f"{q.PROXY}/?tenant=${{tenant:percentencode}}"  # the server's page of all KPIs
     links = [
         {"type": "dashboards", "title": words["sisters"], "tags": tags, "asDropdown": True},
         {"title": words["entire"], "url": f"/d/{uid}?from=${{first}}&to=now", "keepTime": False},
-        {"title": words["learn"], "url": f"{q.PROXY}/", "targetBlank": True},
+        {"title": words["learn"], "url": learn, "targetBlank": True},
     ]
     year = target("/annotations", {"range": q.SPAN, "filters": TENANT},
                   {"time": q.TIME, "title": q.STRING, "text": q.STRING}, ref="Anno")
@@ -79,15 +111,3 @@ def dashboard(words: Words, name: str, family: str, panels: list[Json], *variabl
         "links": [{"type": "link", "keepTime": True, "includeVars": True} | one for one in links],
         "panels": panels,
     }
-
-
-def data_as_of(words: Words) -> Json:
-    """Which time the numbers hold, and for how long a load has been waiting to get into them."""
-    ends = dict.fromkeys(("first", "last"), q.NUMBER)
-    whole = target("/rows", {"list": "range", "filters": TENANT}, ends)
-    waiting = target("/rows", {"list": "freshness"}, {"behind": q.NUMBER}, ref="B")
-    made = panel(words, "stat", "", [], [whole, waiting], description=words["data_about"])
-    made["options"] |= LOOKS["data_as_of"]
-    made["fieldConfig"]["overrides"] = [
-        override(n, displayName=words[f"data_{n}"], unit=u) for n, u in LOOKS["units"].items()]
-    return made

@@ -4,75 +4,52 @@
 """
 
 import sys
+import tomllib
 from pathlib import Path
 
 from datasource.catalog import DIMS, Catalog, Kpi
-from datasource.catalog.files import FAMILIES
 
-TEXTS = {
-    "en": {
-        "title": "KPIs",
-        "intro": "Every KPI as `views/kpi/` defines it. This page is made from those files.",
-        "families": ["Experience", "Modules", "Messaging", "Potential", "After sales", "Bots"],
-        "how": "Counts",
-        "of": "from",
-        "unit": "Unit",
-        "dims": "By",
-        "month": "answered in whole local months",
-        "sql": "In SQL",
-    },
-    "nl": {
-        "title": "KPI's",
-        "intro": "Elke KPI zoals `views/kpi/` haar definieert; deze pagina is daaruit gemaakt.",
-        "families": ["Experience", "Modules", "Chats", "Potentieel", "Aftersales", "Bots"],
-        "how": "Telling",
-        "of": "uit",
-        "unit": "Eenheid",
-        "dims": "Per",
-        "month": "in hele lokale maanden beantwoord",
-        "sql": "In SQL",
-    },
-}
+TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text(encoding="utf-8"))
+ENTRY = """
+### {title}
+
+`{kpi.kpi_id}` · {description}
+
+- {how}: {kpi.counting}, {of} `{kpi.source}`{grain}
+- {unit}: {kpi.unit}
+- {by}: {dims}
+- {sql}: `SELECT * FROM kpi.total('{kpi.kpi_id}', '2026-01-01', '2026-02-01')`
+
+```sql
+{kpi.definition}
+```
+"""
 
 
 def build(catalog: Catalog) -> dict[str, str]:
     """The pages by their path below the repository."""
-    paths = {"en": "docs/kpis.md", "nl": "docs/kpis.nl.md"}
-    return {path: _page(catalog, lang) for lang, path in paths.items()}
+    pages = {"docs/kpis.md": "en", "docs/kpis.nl.md": "nl"}
+    return {path: _page(catalog, language) for path, language in pages.items()}
 
 
-def _page(catalog: Catalog, lang: str) -> str:
-    words = TEXTS[lang]
-    lines = [f"# {words['title']}", "", str(words["intro"]), ""]
-    for family, name in zip(FAMILIES, words["families"], strict=True):
-        lines += [f"## {name}", ""]
-        for kpi in catalog.kpis.values():
-            if kpi.family == family:
-                lines += _entry(kpi, lang)
-    return "\n".join(lines)
+def _page(catalog: Catalog, language: str) -> str:
+    words = TEXTS[language]
+    text = f"# {words['title']}\n\n{words['intro']}\n"
+    for family, name in words["families"].items():
+        entries = (_entry(kpi, language) for kpi in catalog.kpis.values() if kpi.family == family)
+        text += f"\n## {name}\n" + "".join(entries)
+    return text
 
 
-def _entry(kpi: Kpi, lang: str) -> list[str]:
-    words = TEXTS[lang]
-    title, description = kpi.words[lang]
-    known = [DIMS[dim] for dim in ("tenant", *kpi.dims)]
-    dims = ", ".join(dim.title_nl if lang == "nl" else dim.title for dim in known)
-    grain = f" ({words['month']})" if kpi.grain == "month" else ""
-    return [
-        f"### {title}",
-        "",
-        f"`{kpi.kpi_id}` · {description}",
-        "",
-        f"- {words['how']}: {kpi.counting}, {words['of']} `{kpi.source}`{grain}",
-        f"- {words['unit']}: {kpi.unit}",
-        f"- {words['dims']}: {dims}",
-        f"- {words['sql']}: `SELECT * FROM kpi.total('{kpi.kpi_id}', '2026-01-01', '2026-02-01')`",
-        "",
-        "```sql",
-        kpi.definition,
-        "```",
-        "",
-    ]
+def _entry(kpi: Kpi, language: str) -> str:
+    words = TEXTS[language]
+    title, description = kpi.words[language]
+    dims = [DIMS[dim] for dim in ("tenant", *kpi.dims)]
+    return ENTRY.format_map(words | {
+        "kpi": kpi, "title": title, "description": description,
+        "grain": f" ({words['month']})" if kpi.grain == "month" else "",
+        "dims": ", ".join(dim.title_nl if language == "nl" else dim.title for dim in dims),
+    })
 
 
 def main() -> None:

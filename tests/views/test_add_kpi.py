@@ -80,6 +80,37 @@ def test_a_bad_definition_is_named(definition: str, reason: str, catalog: Catalo
         compile_kpis(Catalog.read(catalog.folder))
 
 
+@pytest.mark.parametrize(
+    "line, instead, reason",
+    [
+        ("-- title: Late clicks\n", "", "no `-- title"),
+        ("-- unit: none", "-- units: none", "no `-- unit"),
+        ("-- unit: none", "-- unit: none\n-- colour: red", "unknown header colour"),
+        ("folder, device", "folder, tenant", "unknown dimension tenant"),
+        ("-- unit: none", "-- unit: none\n-- grain: week", "unknown grain week"),
+        ("distinct contacts", "distinct clicks", "unknown counting"),
+        ("experience, folder, device", "folder, device", "folder: a parent"),
+        ("distinct contacts", "ratio", "one quotient"),
+    ],
+)
+def test_a_bad_header_is_named(line: str, instead: str, reason: str, catalog: Catalog) -> None:
+    path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
+    text = KPI.replace(line, instead)
+    if reason.startswith("folder"):
+        text = text.replace("SELECT experience, device", "SELECT device")
+    path.write_text(text, "utf-8")
+    with pytest.raises(DefinitionError, match=f"late_clicks.sql.*{reason}"):
+        compile_kpis(Catalog.read(catalog.folder))
+
+
+@pytest.mark.parametrize("formula", ["SELECT", "SELECT clicks", "SELECT 1, clicks / sessions", "SELECT users / sessions", "SELECT late_clicks / sessions", "SELECT sessions % 2 / bounces"])
+def test_a_bad_formula_is_named(formula: str, catalog: Catalog) -> None:
+    path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
+    path.write_text("\n".join(KPI.replace("distinct contacts", "ratio").splitlines()[:6]) + f"\n{formula}\n", "utf-8")
+    with pytest.raises(DefinitionError, match="late_clicks.sql"):
+        compile_kpis(Catalog.read(catalog.folder))
+
+
 def test_only_the_changed_kpi_is_built_again(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
     from datasource.store.migrate import init
     from datasource.store.refresh import refresh

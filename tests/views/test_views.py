@@ -93,7 +93,7 @@ def test_the_catalogue_is_the_files(connection: Connection) -> None:
     for kpi_id, family, title, unit, counting, dims, view_name, source in rows:
         kpi = CATALOG.kpis[kpi_id]
         assert (family, title, unit, counting, tuple(dims), source) == (
-            kpi.family, kpi.title, kpi.unit, kpi.counting, kpi.dims, kpi.source
+            kpi.family, kpi.words["en"][0], kpi.unit, kpi.counting, kpi.dims, kpi.source
         )  # fmt: skip
         assert view_name == f"kpi.{kpi_id}"
         assert not set(dims) - set(DIMS)

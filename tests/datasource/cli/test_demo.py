@@ -53,6 +53,7 @@ def demo(home: Path, end: signal.Signals) -> float:
         process.send_signal(end)
         assert process.wait(60) == 0
     assert len(re.findall(r"^  \S.* +-?\d", shown, re.MULTILINE)) == 3
+    assert re.search(r"^  Sessions +\d+$", shown, re.MULTILINE), "a whole number has no point"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
     assert not list((home / "socket").glob(".s.PGSQL*")), "PostgreSQL still runs"

@@ -195,7 +195,7 @@ def test_data_source_keeps_its_token() -> None:
 @pytest.fixture(scope="module")
 def server(database: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Serve a small demo."""
-    records = demo.records(events=20_000, days=80, until=NOW)
+    records = map(json.loads, demo.lines(events=20_000, days=80, until=NOW))
     with pytest.MonkeyPatch.context() as patch:
         now = NOW.isoformat()
         yield served(database, records, tmp_path_factory.mktemp("demo"), patch, now=now)
@@ -219,6 +219,16 @@ def test_a_selection_without_anything_is_answered(server: Client, path: str) -> 
     for target in targets(BOARDS[path]):
         answer = server.post(target["url"], body(target, **{"experience:json": '["nothing"]'}))
         assert answer.status_code == 200, (target["refId"], answer.text)
+
+
+@each
+def test_the_learn_link_is_the_page_of_the_chosen_tenant(server: Client, path: str) -> None:
+    [url] = [link["url"] for link in BOARDS[path]["links"] if link.get("targetBlank")]
+    url = url.removeprefix("/api/datasources/proxy/uid/${datasource}")
+    for tenant in ("waterland", "kaveri"):
+        headers = server.headers | {"Accept": "text/html"}
+        page = server.get(url.replace("${tenant:percentencode}", tenant), headers=headers)
+        assert page.status_code == 200 and f'value="{tenant}" selected' in page.text
 
 
 @each

@@ -1,1 +1,0 @@
-"""The dashboards, a module each, listed in provisioning.py."""
