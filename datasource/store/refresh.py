@@ -69,6 +69,8 @@ class _Refresh:
         if until > self.after or self.full:
             self._execute("CREATE TEMP TABLE dirty (fact text, kind text, month date) ON COMMIT DROP")
             self._execute("CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP")
+            if self._number("SELECT sum(taken) FROM kpi_admin.load WHERE load_no > %s", [self.after]) > 10000:
+                self._execute("ANALYZE kpi_data.event (load_no)")
             self._tenants()
             moved = self._numbers()
             events = self._events()
@@ -90,9 +92,9 @@ class _Refresh:
     def _execute(self, statement: str, parameters: list[object] | None = None) -> psycopg.Cursor[TupleRow]:
         return self.connection.execute(statement.encode(), parameters)
 
-    def _number(self, statement: str) -> int:
-        row = self._execute(statement).fetchone()
-        return int(row[0]) if row else 0
+    def _number(self, statement: str, parameters: list[object] | None = None) -> int:
+        row = self._execute(statement, parameters).fetchone()
+        return int(row[0] or 0) if row else 0
 
     def _tenants(self) -> None:
         """Applies the tenants' records; those whose days or sessions change are computed anew."""
@@ -163,6 +165,8 @@ class _Refresh:
             "INSERT INTO touched (no, after) SELECT tenant_no, CASE WHEN tenant_no = ANY (%s) THEN 0 ELSE %s END FROM kpi_data.tenant_number",
             [again, self.after],
         )
+        self._execute("ANALYZE touched")
+        self._execute("SELECT set_config('kpi.after', %s, true)", [str(0 if again else self.after)])
         select = self.catalog.facts["event"].select
         self._execute(f"CREATE TEMP TABLE new_event ON COMMIT DROP AS {select}")
         self._execute("ANALYZE new_event")
