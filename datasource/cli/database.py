@@ -12,10 +12,9 @@ from datasource.catalog import Catalog
 from datasource.cli.options import Commands, command, moment, positive
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
-from datasource.store.batches import Counts
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
-from datasource.store.load import load
+from datasource.store.load import Counts, load
 from datasource.store.migrate import init
 from datasource.store.refresh import refresh
 

@@ -13,105 +13,75 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Generator, Iterator
-from itertools import chain
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from datasource.store.errors import StoreError
 from datasource.store.lines import Chunk
 
 ALONE = 4  # chunks that are parsed before processes are worth their start
 MOST_WORKERS = 3
-
-
-class Worker:
-    """A process that parses one chunk at a time."""
-
-    def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "datasource.store.parsing"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self._sent: Chunk | None = None
-
-    def send(self, chunk: Chunk) -> None:
-        """Have a chunk parsed; the one before must have been received."""
-        assert self._process.stdin
-        pickle.dump(chunk, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-        self._process.stdin.flush()
-        self._sent = chunk
-
-    def receive(self) -> Chunk:
-        """Wait for the chunk that was sent."""
-        assert self._process.stdout and self._sent
-        try:
-            chunk: Chunk = pickle.load(self._process.stdout)
-        except EOFError:
-            raise StoreError("a process that parses records ended") from None
-        chunk.lines, self._sent = self._sent.lines, None
-        return chunk
-
-    def stop(self) -> None:
-        """End the process, whatever it is at."""
-        self._process.kill()
-        self._process.communicate()
+Worker = subprocess.Popen[bytes]
 
 
 def parsed(chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
     """Parse chunks and give them in their order. Close the iterator when it is not run out."""
-    for _, chunk in zip(range(ALONE), chunks, strict=False):
-        chunk.parse()
-        yield chunk
     processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    following = next(chunks, None)
-    if following is None:
-        return
-    chunks = chain([following], chunks)
-    if processors > 1:
-        yield from _by_workers(chunks, [Worker() for _ in range(min(processors, MOST_WORKERS))])
-    for chunk in chunks:
+    for chunk in islice(chunks, ALONE if processors > 1 else None):
         chunk.parse()
         yield chunk
-
-
-def _by_workers(chunks: Iterator[Chunk], idle: list[Worker]) -> Iterator[Chunk]:
-    """Parse chunks by workers, which go on while the last chunk is being used."""
-    busy: deque[Worker] = deque()
-
-    def employ() -> None:
-        while idle and (chunk := next(chunks, None)) is not None:
-            idle[-1].send(chunk)
-            busy.append(idle.pop())
-
-    try:
-        employ()
+    busy: deque[tuple[Worker, Chunk]] = deque()
+    with ExitStack() as workers:  # who end when their input does
+        for chunk in islice(chunks, min(processors, MOST_WORKERS)):
+            worker = workers.enter_context(_worker())
+            _send(chunk, worker.stdin)
+            busy.append((worker, chunk))
         while busy:
-            chunk = busy[0].receive()
-            idle.append(busy.popleft())
-            employ()
+            worker, sent = busy.popleft()
+            try:
+                chunk = _receive(worker.stdout)
+            except EOFError:
+                raise StoreError("a process that parses records ended") from None
+            chunk.lines = sent.lines
+            for following in islice(chunks, 1):
+                _send(following, worker.stdin)
+                busy.append((worker, following))
             yield chunk
-    finally:
-        for worker in (*busy, *idle):
-            worker.stop()
+
+
+def _worker() -> Worker:
+    return subprocess.Popen(
+        [sys.executable, "-m", "datasource.store.parsing"],
+        cwd=Path(__file__).parents[2],  # where Python finds the module
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def _send(chunk: Chunk, pipe: IO[bytes] | None) -> None:
+    assert pipe
+    pickle.dump(chunk, pipe, pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes] | None) -> Chunk:
+    assert pipe
+    chunk: Chunk = pickle.load(pipe)
+    return chunk
 
 
 def main() -> None:
     """Parse the chunks on the standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the load, which then ends this
-    while True:
-        try:
-            chunk: Chunk = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        chunk.parse()
-        chunk.lines = []  # the load has them
-        try:
-            pickle.dump(chunk, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            os._exit(1)  # without Python's own complaint about it
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            chunk = _receive(sys.stdin.buffer)
+            chunk.parse()
+            chunk.lines = []  # the load has them
+            _send(chunk, sys.stdout.buffer)
+    os._exit(0)  # without Python's own complaint about a pipe that is closed
 
 
 if __name__ == "__main__":
