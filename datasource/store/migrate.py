@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 from datasource.catalog import DIMS, Catalog, Fact, in_order
 from datasource.compile import Compiled, catalog_rows, compile_kpis, dim_lookup, hits_view, quote
 from datasource.compile.comments import comments
-from datasource.store.locks import REFRESH_LOCK
+from datasource.store.refresh import REFRESH_LOCK
 from datasource.store.slices import forget, replace_views
 
 Connection = psycopg.Connection[TupleRow]

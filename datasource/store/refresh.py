@@ -14,10 +14,10 @@ from psycopg.rows import TupleRow
 from datasource.catalog import Catalog, Fact, in_order
 from datasource.compile import compile_kpis, quote
 from datasource.store import slices
-from datasource.store.locks import REFRESH_LOCK
 
 Connection = psycopg.Connection[TupleRow]
 
+REFRESH_LOCK = 0x6B706901  # of a refresh or an init; loads have another, and readers need none
 KEYS = {"contact": "contact_no", "conversation": "conversation_no", "tenant": "tenant_no"}
 MONTH = "date_trunc('month', day::timestamp)::date"
 
