@@ -9,6 +9,8 @@ from datasource.store import embedded
 from datasource.store.contract import BadRecord, instant
 from datasource.store.errors import StoreError
 
+Connection = psycopg.Connection[TupleRow]
+
 EMBEDDED = "embedded:"
 OLDEST = 150000
 CONNECT_SECONDS = "10"
@@ -28,7 +30,7 @@ def database_url() -> str:
     return embedded.url() if url == EMBEDDED else url
 
 
-def connect(url: str | None = None, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
+def connect(url: str | None = None, *, autocommit: bool = False) -> Connection:
     """Connect to the database at `url`, else to the one of `database_url`.
 
     The session's time zone is UTC; CHATKPI_NOW (RFC 3339), when set, is its setting `kpi.now`.

@@ -82,10 +82,43 @@ def identifier(value: object) -> str:
     return text
 
 
-def _number(value: object) -> str:
-    if type(value) is int or type(value) is float:
-        return repr(value)
-    raise BadRecord("not a number")
+@cache
+def _zones() -> frozenset[str]:
+    # The two are files beside the zones, and no zones.
+    return frozenset(available_timezones() | {"UTC"}) - {"localtime", "Factory"}
+
+
+def _which(
+    holds: Callable[[object], bool], reason: str, text: Callable[[object], str] = str
+) -> Check:
+    """Make the check of what must hold; `text` turns a value into the column's text."""
+
+    def check(value: object) -> str:
+        if not holds(value):
+            raise BadRecord(reason)
+        return text(value)
+
+    return check
+
+
+def _integer(low: int, high: int) -> Check:
+    reason = f"not an integer from {low} to {high}"
+    return _which(lambda value: type(value) is int and low <= value <= high, reason)
+
+
+def _one_of(names: str) -> Check:
+    known = names.split()
+    return _which(lambda value: value in known, "not one of " + ", ".join(known))
+
+
+_number = _which(lambda value: type(value) is int or type(value) is float, "not a number", repr)
+_flag = _which(lambda value: type(value) is bool, "not true or false", lambda v: "t" if v else "f")
+_zone = _which(lambda value: type(value) is str and value in _zones(), "not an IANA time zone")
+_month = _which(
+    lambda value: type(value) is str and bool(_MONTH.fullmatch(value)),
+    "not a month YYYY-MM of the years 2000 to 2100",
+    "{}-01".format,  # its first day
+)
 
 
 def _amount(value: object) -> str:
@@ -93,51 +126,6 @@ def _amount(value: object) -> str:
     if text.startswith("-"):
         raise BadRecord("less than 0")
     return text
-
-
-def _integer(low: int, high: int) -> Check:
-    def check(value: object) -> str:
-        if type(value) is not int or not low <= value <= high:
-            raise BadRecord(f"not an integer from {low} to {high}")
-        return str(value)
-
-    return check
-
-
-def _flag(value: object) -> str:
-    if type(value) is not bool:
-        raise BadRecord("not true or false")
-    return "t" if value else "f"
-
-
-def _one_of(names: str) -> Check:
-    known = names.split()
-
-    def check(value: object) -> str:
-        if value not in known:
-            raise BadRecord("not one of " + ", ".join(known))
-        return str(value)
-
-    return check
-
-
-def _zone(value: object) -> str:
-    if type(value) is not str or value not in _zones():
-        raise BadRecord("not an IANA time zone")
-    return value
-
-
-@cache
-def _zones() -> frozenset[str]:
-    # The two are files beside the zones, and no zones.
-    return frozenset(available_timezones() | {"UTC"}) - {"localtime", "Factory"}
-
-
-def _month(value: object) -> str:
-    """Check a month and return its first day."""
-    if type(value) is not str or not _MONTH.fullmatch(value):
-        raise BadRecord("not a month YYYY-MM of the years 2000 to 2100")
-    return f"{value}-01"
 
 
 def _modules(value: object) -> str:

@@ -16,14 +16,12 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg.errors import UndefinedTable, UniqueViolation
-from psycopg.rows import TupleRow
 
+from datasource.store.connection import Connection
 from datasource.store.contract import COLUMNS, EVENT
 from datasource.store.errors import StoreError
 from datasource.store.lines import LINE_BYTES, Chunk, chunks, files, size
 from datasource.store.parsing import parsed
-
-Connection = psycopg.Connection[TupleRow]
 
 LOAD_LOCK = 0x6B706902
 BATCH_LINES = 200_000

@@ -53,11 +53,11 @@ class Shape(NamedTuple):
 def _shape(type_name: str, *names: str) -> Shape:
     if type_name in ENTITIES:
         kind, fields = type_name, ENTITIES[type_name].split()
-        required = {"tenant": ["id"], "potential": ["tenant", "month"]}.get(kind, ["tenant", "id"])
+        required = {"tenant": ["id"], "potential": ["month", "tenant"]}.get(kind, ["tenant", "id"])
     elif type_name in contract.OWN:
         own = contract.OWN[type_name].split()
         kind, fields = EVENT, ["at", *contract.DIMENSIONS, *(name.rstrip("?") for name in own)]
-        required = ["tenant", "id", "at", *(name for name in own if not name.endswith("?"))]
+        required = ["at", *(name for name in own if not name.endswith("?")), "tenant", "id"]
     else:
         raise BadRecord("type: unknown")
     columns = COLUMNS[kind]

@@ -12,8 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from datasource.compile import Compiled, public_view, quote, slice_select
-
-Connection = psycopg.Connection[TupleRow]
+from datasource.store.connection import Connection
 
 LARGE = 5000  # rows of a slice from which bitmaps of its members pay
 CHUNK_BITS = 11  # as the planner has it
