@@ -1,5 +1,6 @@
 """`chatkpi init`: schema, facts, hits, catalogue, public views and rights, in one transaction."""
 
+import re
 from uuid import uuid4
 
 import psycopg
@@ -25,6 +26,7 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kpi TO kpi_reader;
 GRANT EXECUTE ON FUNCTION kpi_admin.visible_tenant_numbers(), kpi_admin.month_values(text) TO kpi_reader;
 """
 
+TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\S+) \((.*?)\);", re.DOTALL | re.MULTILINE)
 # Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name.
 FORGET_FUNCTIONS = """
 DO $$
@@ -54,6 +56,7 @@ def init(connection: Connection, catalog: Catalog) -> None:
         connection.execute("SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning")
         connection.execute(FORGET_FUNCTIONS)
         for path in catalog.schema:
+            _add_columns(connection, path.read_text("utf-8"))
             connection.execute(path.read_bytes())
         connection.execute("SELECT kpi_admin.add_zone('UTC')")
         _facts(connection, catalog)
@@ -65,6 +68,17 @@ def init(connection: Connection, catalog: Catalog) -> None:
         for comment in comments(catalog, compiled):
             connection.execute(comment.encode())
         connection.execute(GRANTS)
+
+
+def _add_columns(connection: Connection, schema: str) -> None:
+    """Adds the columns, always a table's last ones, that it lacks: CREATE TABLE IF NOT EXISTS does not."""
+    for table, body in TABLE.findall(re.sub("--.*", "", schema)):
+        columns = {text.split()[0].strip('"'): text for text in re.split(r",(?![^()]*\))", body)}
+        known = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s)"
+        there = {name for (name,) in connection.execute(known, [table])}
+        for name in columns.keys() - there:
+            if there and name.islower():  # no constraint
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {columns[name]}".encode())
 
 
 def _facts(connection: Connection, catalog: Catalog) -> None:
