@@ -130,15 +130,10 @@ def _catalog(connection: Connection, compiled: dict[str, Compiled]) -> None:
     connection.execute("DELETE FROM kpi_admin.dim")
     for dim, known in DIMS.items():
         expression, join = dim_lookup(dim)
-        expression = "r.tenant" if dim == "tenant" else expression
-        connection.execute(
-            "INSERT INTO kpi_admin.dim VALUES (%s, %s, %s, %s, %s)",
-            [dim, expression, join, known.parent_of, known.entity],
-        )
-    gone = connection.execute(
-        "DELETE FROM kpi_admin.kpi WHERE kpi_id <> ALL (%s) RETURNING kpi_id", [list(compiled)]
-    ).fetchall()
-    for (kpi_id,) in gone:
+        row = [dim, "r.tenant" if dim == "tenant" else expression, join, known.parent_of, known.entity]
+        connection.execute("INSERT INTO kpi_admin.dim VALUES (%s, %s, %s, %s, %s)", row)
+    gone = "DELETE FROM kpi_admin.kpi WHERE kpi_id <> ALL (%s) RETURNING kpi_id"
+    for (kpi_id,) in connection.execute(gone, [list(compiled)]).fetchall():
         connection.execute(f"DROP VIEW IF EXISTS kpi.{quote(kpi_id)}")
         forget(connection, kpi_id)
     columns = KPI_COLUMNS.split(", ")

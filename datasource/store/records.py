@@ -21,11 +21,6 @@ NULL = "\\N"  # as COPY spells it; told from a text by identity, a text's backsl
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _SIMPLE = frozenset({str, int, bool, type(None)})
 _NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
-_NOT_JSON = {
-    "surrogate": "a lone surrogate",
-    "infinity": "a number beyond a double",
-    "depth": "nested too deep",
-}
 
 
 class Record(NamedTuple):
@@ -100,7 +95,7 @@ def parse(line: bytes) -> Record:
             raise BadRecord("a NUL character")
         return _record(record)
     except orjson.JSONDecodeError as error:
-        raise BadRecord(_why_not_json(line, str(error))) from None
+        raise BadRecord("not JSON: " + str(error).partition(":")[0]) from None
     except RecursionError:
         raise BadRecord("nested too deep") from None
 
@@ -149,13 +144,6 @@ def copied(values: list[str]) -> str:
 def _whole(text: str) -> float:
     number = float(text)
     return int(number) if number.is_integer() else number
-
-
-def _why_not_json(line: bytes, error: str) -> str:
-    if b"\0" in line:
-        return "a NUL character"
-    telling = (words for mark, words in _NOT_JSON.items() if mark in error)
-    return next(telling, "not JSON: " + error.split(":")[0])
 
 
 def _dumps(value: object) -> bytes:

@@ -24,9 +24,7 @@ KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], generation: int) -> int:
     """Builds a KPI's slices that hold any of the given local months; returns how many."""
     kpi_id = compiled.kpi.kpi_id
-    standing = connection.execute(
-        "SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]
-    ).fetchall()
+    standing = connection.execute("SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]).fetchall()
     spans = sorted({_span(compiled, month, standing) for month in months})
     for first, last in spans:
         forget(connection, kpi_id, first, last)
@@ -62,29 +60,27 @@ def _build(connection: Connection, compiled: Compiled, first: date, last: date, 
     name = f"kpi_slice.{quote(relation)}"
     select = slice_select(compiled, first, last)
     connection.execute(f"CREATE MATERIALIZED VIEW {name} AS {select}".encode())
-    found = connection.execute(f"SELECT count(*), max(newest) FROM {name}".encode()).fetchone()
-    if not found or not found[0]:
+    [(rows, newest)] = connection.execute(f"SELECT count(*), max(newest) FROM {name}".encode())
+    if not rows:
         connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
         return
     connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
-    members, crowded = _members(connection, relation) if compiled.entity and found[0] > LARGE else (None, None)
+    members, crowded = _members(connection, relation) if compiled.entity and rows > LARGE else (None, None)
     connection.execute(
         "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, members, crowded, newest_event) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [kpi_id, first, last, relation, members, crowded, found[1]],
+        [kpi_id, first, last, relation, members, crowded, newest],
     )
 
 
 def _members(connection: Connection, relation: str) -> tuple[str | None, list[int] | None]:
     """Builds bitmaps of who counted by tenant and day, for the tenants for which they are smaller than rows."""
     days = f"(SELECT DISTINCT tenant_no, day, entity >> {CHUNK_BITS} AS chunk, entity FROM kpi_slice.{quote(relation)}) AS days"
-    crowded = [
-        tenant_no
-        for (tenant_no,) in connection.execute(
-            f"SELECT tenant_no FROM (SELECT tenant_no, count(*) AS n FROM {days} GROUP BY tenant_no, day, chunk) AS chunks "
-            f"GROUP BY tenant_no HAVING avg(n) >= {CROWD} AND sum(n) >= {LARGE / 10}".encode()
-        ).fetchall()
-    ]
+    tenants = connection.execute(
+        f"SELECT tenant_no FROM (SELECT tenant_no, count(*) AS n FROM {days} GROUP BY tenant_no, day, chunk) AS chunks "
+        f"GROUP BY tenant_no HAVING avg(n) >= {CROWD} AND sum(n) >= {LARGE / 10}".encode()
+    )
+    crowded = [tenant_no for (tenant_no,) in tenants]
     if not crowded:
         return None, None
     name, bits = f"{relation}_m", 1 << CHUNK_BITS
