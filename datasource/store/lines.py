@@ -1,14 +1,25 @@
-"""Reading loads: files, folders and standard input, line by line, in chunks."""
+"""Reading loads: files, folders and standard input, line by line, in chunks, which are parsed.
+
+Parsing takes about three times as long as PostgreSQL takes to store what comes of it, so the
+many chunks of a large load are parsed in processes of their own: on two processors a load is
+done in half the time.
+"""
 
 import gzip
 import io
 import os
+import pickle
+import signal
+import subprocess
+import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from datasource.store.contract import EVENT, BadRecord
 from datasource.store.errors import StoreError
@@ -18,6 +29,9 @@ LINE_BYTES = 1_048_576  # the longest line, without its break
 CHUNK_LINES = 10_000
 CHUNK_BYTES = 4_000_000
 BUFFER_BYTES = 1 << 18
+ALONE = 4  # chunks that are parsed before processes are worth their start
+MOST_WORKERS = 3
+WORKER = "from datasource.store.lines import work; work()"
 STDIN = "-"
 SUFFIXES = (".ndjson", ".ndjson.gz")
 BOM = b"\xef\xbb\xbf"
@@ -141,3 +155,58 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
         yield line.removeprefix(start)[: LINE_BYTES + 1]
         start = b""
+
+
+def parsed(chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
+    """Parse chunks and give them in their order. Close the iterator when it is not run out."""
+    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    for chunk in islice(chunks, ALONE if processors > 1 else None):
+        chunk.parse()
+        yield chunk
+    busy: deque[tuple[subprocess.Popen[bytes], Chunk]] = deque()
+    try:
+        with ExitStack() as workers:  # which end when their input does
+            for chunk in islice(chunks, min(processors, MOST_WORKERS)):
+                worker = workers.enter_context(_worker())
+                _send(chunk, worker.stdin)
+                busy.append((worker, chunk))
+            while busy:
+                worker, sent = busy.popleft()
+                chunk = _receive(worker.stdout)
+                chunk.lines = sent.lines
+                for following in islice(chunks, 1):
+                    _send(following, worker.stdin)
+                    busy.append((worker, following))
+                yield chunk
+    except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+        raise StoreError("a process that parses records ended") from None
+
+
+def _worker() -> subprocess.Popen[bytes]:
+    root = Path(__file__).parents[2]  # where Python finds this module
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", WORKER], cwd=root, stdin=pipe, stdout=pipe)
+
+
+def _send(chunk: Chunk, pipe: IO[bytes] | None) -> None:
+    assert pipe
+    pickle.dump(chunk, pipe, pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes] | None) -> Chunk:
+    assert pipe
+    chunk: Chunk = pickle.load(pipe)
+    return chunk
+
+
+def work() -> None:
+    """Parse the chunks on the standard input until it ends, as it does when the load dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the load, which then ends this
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            chunk = _receive(sys.stdin.buffer)
+            chunk.parse()
+            chunk.lines = []  # the load has them
+            _send(chunk, sys.stdout.buffer)
+    os._exit(0)  # without Python's own complaint about a pipe that is closed

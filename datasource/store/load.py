@@ -20,8 +20,7 @@ from psycopg.errors import UndefinedTable, UniqueViolation
 from datasource.store.connection import Connection
 from datasource.store.contract import COLUMNS, EVENT
 from datasource.store.errors import StoreError
-from datasource.store.lines import LINE_BYTES, Chunk, chunks, files, size
-from datasource.store.parsing import parsed
+from datasource.store.lines import LINE_BYTES, Chunk, chunks, files, parsed, size
 
 LOAD_LOCK = 0x6B706902
 BATCH_LINES = 200_000

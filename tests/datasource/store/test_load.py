@@ -368,6 +368,23 @@ def test_a_load_that_dies_is_run_again(url: str, connection: Connection, write: 
     assert rows(connection, "SELECT count(*) FROM kpi_data.event") == [(150_000,)]
 
 
+def test_a_parser_that_dies_is_told(connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "CHUNK_LINES", 1000)
+    path = write(*(event(str(n)) for n in range(20_000)))
+    workers: list[subprocess.Popen[bytes]] = []
+    start = lines._worker
+    monkeypatch.setattr(lines, "_worker", lambda: workers.append(start()) or workers[-1])
+
+    def kill(done: int, total: int) -> None:
+        for worker in workers:
+            worker.kill()
+
+    with pytest.raises(StoreError, match="a process that parses records ended"):
+        load(connection, [path], on_progress=kill)
+    assert workers
+    assert load(connection, [path]) == Counts(20_000, 0, 0)
+
+
 def test_loads_queue(url: str, connection: Connection, write: Any) -> None:
     connection.execute("SELECT pg_advisory_lock(%s)", [LOAD_LOCK])
     process = subprocess.Popen(
