@@ -140,7 +140,7 @@ def _last_words(home: Path) -> str:
     """Return the line of the server's log that says best why it ended."""
     log = home / SERVER_LOG
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    telling = re.compile("FATAL:(?!.*is starting up)|PANIC:|error:")
+    telling = re.compile("FATAL:(?!.*is starting up)|PANIC:|[Ee]rror:")
     return next(filter(telling.search, reversed(lines)), "it left no message")
 
 
