@@ -91,25 +91,19 @@ def _hold(home: Path) -> bool:
         if path.exists() and os.path.samestat(os.fstat(_held[home]), path.stat()):
             return True
         os.close(_held.pop(home))
-    _make_home(home)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0 and (mode := home.stat().st_mode) & 0o011 != 0o011:
+            home.chmod(mode & 0o7777 | 0o011)  # passable for PostgreSQL's user, not readable
+    except OSError as error:
+        hint = "set CHATKPI_HOME to a folder that can be written to"
+        raise StoreError(f"cannot make {home}: {error.strerror}", hint) from None
     lock = _lock(path, fcntl.LOCK_SH)
     if lock is None:
         return False
     os.set_inheritable(lock, True)  # a program that this process turns into by exec still counts
     _held[home] = lock
     return True
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.geteuid() == 0 and (mode := home.stat().st_mode) & 0o011 != 0o011:
-            home.chmod(mode & 0o7777 | 0o011)  # passable for PostgreSQL's user, not readable
-    except OSError as error:
-        raise StoreError(
-            f"cannot make {home}: {error.strerror}",
-            "set CHATKPI_HOME to a folder that can be written to",
-        ) from None
 
 
 def _lock(path: Path, kind: int) -> int | None:

@@ -70,8 +70,9 @@ class _Refresh:
         self.recomputed: tuple[str, ...] = ()
 
     def run(self) -> Report:
-        until = self._number("SELECT coalesce(max(load_no), 0) FROM kpi_admin.load")
-        stale = self._number("SELECT count(*) FROM kpi_admin.kpi WHERE stale OR view_due")
+        [(until, stale)] = self._execute(
+            "SELECT (SELECT coalesce(max(load_no), 0) FROM kpi_admin.load), EXISTS (SELECT FROM kpi_admin.kpi WHERE stale OR view_due)"
+        )
         events = built = 0
         loaded = until > self.after or self.full
         if loaded or stale:
@@ -89,16 +90,12 @@ class _Refresh:
         self._execute(
             "UPDATE kpi_admin.state SET load_no = greatest(load_no, %s), generation = generation + %s, "
             "refreshed_at = clock_timestamp(), full_due = false",
-            [until, int(loaded or stale > 0)],
+            [until, int(loaded or stale)],
         )
         return Report(events, self.recomputed, built)
 
     def _execute(self, statement: str, parameters: Parameters = None) -> psycopg.Cursor[TupleRow]:
         return self.connection.execute(statement.encode(), parameters)
-
-    def _number(self, statement: str) -> int:
-        row = self._execute(statement).fetchone()
-        return int(row[0]) if row else 0
 
     def _tenants(self) -> None:
         """Applies the tenants' records; those whose days or sessions change are computed anew."""
