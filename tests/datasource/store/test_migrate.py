@@ -39,7 +39,7 @@ def test_init_adds_the_columns_that_an_earlier_version_lacked(database: Database
 def test_init_again_changes_no_table(database: Databases) -> None:
     with connect(database.new_database(), autocommit=True) as connection:
         init(connection, CATALOG)
-        oids = "SELECT oid::regclass::text, oid FROM pg_class WHERE relnamespace::regnamespace::text LIKE 'kpi%' AND relkind = 'r'"
+        oids = "SELECT oid::regclass::text, oid FROM pg_class WHERE relnamespace::regnamespace::text LIKE 'kpi%' AND relkind = 'r' ORDER BY 2"
         before = connection.execute(oids).fetchall()
         init(connection, CATALOG)
         assert connection.execute(oids).fetchall() == before
