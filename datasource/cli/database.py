@@ -11,9 +11,9 @@ import psycopg
 from datasource.catalog import Catalog
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
-from datasource.store.batches import Counts
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
+from datasource.store.load import Counts
 from datasource.store.load import load as load_records
 from datasource.store.migrate import init as set_up
 from datasource.store.refresh import refresh as bring_up_to_date

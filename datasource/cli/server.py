@@ -1,6 +1,5 @@
 """serve and demo: the commands that put a server up."""
 
-import fcntl
 import json
 import os
 import signal
@@ -85,18 +84,9 @@ def demo(given: Namespace) -> int:
             _say("stopping")
             server.terminate()
             refresher.terminate()
-            _leave(server.wait(), refresher.wait())
-
-
-def _leave(*_ended: int) -> None:
-    """Let PostgreSQL stop, which it does a second after its last user, and wait for that."""
-    for lock in embedded._held.values():
-        os.close(lock)
-    with open(embedded.default_home() / "server.lock") as file:
-        for _ in range(100):
-            with suppress(BlockingIOError):
-                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sleep(0.1)
+            server.wait()
+            refresher.wait()
+            embedded.release()
 
 
 def _say(words: str) -> None:

@@ -5,10 +5,11 @@ import os
 import psycopg
 from psycopg.rows import TupleRow
 
+from datasource.store import embedded
 from datasource.store.contract import BadRecord, instant
 from datasource.store.errors import StoreError
 
-__all__ = ["StoreError", "connect", "database_url"]
+Connection = psycopg.Connection[TupleRow]
 
 EMBEDDED = "embedded:"
 OLDEST = 150000
@@ -26,14 +27,10 @@ def database_url() -> str:
             "DATABASE_URL is not set",
             "set it to postgresql://… or to embedded: for a PostgreSQL of its own",
         )
-    if url != EMBEDDED:
-        return url
-    from datasource.store import embedded  # its wheel is needed for nothing else
-
-    return embedded.url()
+    return embedded.url() if url == EMBEDDED else url
 
 
-def connect(url: str | None = None, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
+def connect(url: str | None = None, *, autocommit: bool = False) -> Connection:
     """Connect to the database at `url`, else to the one of `database_url`.
 
     The session's time zone is UTC; CHATKPI_NOW (RFC 3339), when set, is its setting `kpi.now`.
@@ -48,23 +45,18 @@ def connect(url: str | None = None, *, autocommit: bool = False) -> psycopg.Conn
             f"the database cannot be reached: {error}", "is it running, and DATABASE_URL right?"
         ) from None
     try:
-        _prepare(connection, now)
+        version = connection.info.server_version
+        if version < OLDEST:
+            needed = f"version {OLDEST // 10000} or later is needed"
+            raise StoreError(f"PostgreSQL {version // 10000} is too old", needed)
+        connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
+        if now is not None:
+            connection.execute("SELECT set_config('kpi.now', %s, false)", [now])
         connection.autocommit = autocommit
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _prepare(connection: psycopg.Connection[TupleRow], now: str | None) -> None:
-    if connection.info.server_version < OLDEST:
-        raise StoreError(
-            f"PostgreSQL {connection.info.server_version // 10000} is too old",
-            f"version {OLDEST // 10000} or later is needed",
-        )
-    connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
-    if now is not None:
-        connection.execute("SELECT set_config('kpi.now', %s, false)", [now])
 
 
 def conninfo(url: str) -> str:

@@ -6,39 +6,104 @@ all earlier ones.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
-from psycopg.errors import UndefinedTable
+from psycopg.errors import UndefinedTable, UniqueViolation
 
-from datasource.store.batches import Batches, Connection, Counts
+from datasource.store.connection import Connection
+from datasource.store.contract import COLUMNS, EVENT
 from datasource.store.errors import StoreError
-from datasource.store.lines import chunks, files, size
-from datasource.store.locks import LOAD_LOCK
-from datasource.store.parsing import parsed
+from datasource.store.lines import LINE_BYTES, Chunk, chunks, files, parsed, size
 
-__all__ = ["LOAD_LOCK", "Counts", "SetAside", "load", "rejected"]
+LOAD_LOCK = 0x6B706902
+BATCH_LINES = 200_000
+SHOWN = 100  # records set aside that are told of one by one
+ZONE = COLUMNS["tenant"].index("timezone")
 
 
-class SetAside(NamedTuple):
-    """A line that was set aside, when, and why; `raw` is cut at 1 MiB."""
+def _columns(kind: str) -> str:
+    return ", ".join(f'"{name}"' for name in ("tenant_no", "load_no", *COLUMNS[kind]))
 
-    loaded_at: datetime
-    file: str
-    line: int
-    reason: str
-    raw: bytes
+
+NUMBER_TENANTS = """
+INSERT INTO kpi_data.tenant_number (tenant) SELECT name FROM unnest(%s::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM kpi_data.tenant_number WHERE tenant = name)
+ORDER BY name ON CONFLICT DO NOTHING
+"""
+END = """
+UPDATE kpi_admin.load SET loaded_at = clock_timestamp(), taken = %(taken)s,
+    already_had = %(already_had)s, set_aside = %(set_aside)s WHERE load_no = %(no)s
+"""
+APPEND = f"COPY kpi_data.event ({_columns(EVENT)}) FROM STDIN".encode()
+STAGE = b"""
+CREATE TEMP TABLE IF NOT EXISTS staged (line integer, LIKE kpi_data.event) ON COMMIT DROP;
+TRUNCATE staged
+"""
+COPY_STAGED = f"COPY staged (line, {_columns(EVENT)}) FROM STDIN".encode()
+# One statement, so that every row is looked up once: what is new is added, the others are told
+# apart. The lookup is lateral for PostgreSQL to use the key and never read the whole table.
+MERGE = f"""
+WITH ranked AS (
+    SELECT s.line, s.content, e.content AS had,
+        first_value(s.content) OVER same AS first, row_number() OVER same AS place
+    FROM staged AS s
+    LEFT JOIN LATERAL (
+        SELECT content FROM kpi_data.event WHERE tenant_no = s.tenant_no AND id = s.id LIMIT 1
+    ) AS e ON true
+    WINDOW same AS (PARTITION BY s.tenant_no, s.id ORDER BY s.line)
+), added AS (
+    INSERT INTO kpi_data.event ({_columns(EVENT)})
+    SELECT {_columns(EVENT)} FROM staged
+    WHERE line IN (SELECT line FROM ranked WHERE had IS NULL AND place = 1)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM added),
+    count(*) FILTER (WHERE content = coalesce(had, first)),
+    coalesce(array_agg(line ORDER BY line) FILTER (WHERE content <> coalesce(had, first)), '{{}}')
+FROM ranked WHERE had IS NOT NULL OR place > 1
+""".encode()
+
+
+# A bot keeps its first name, and is described by it unless the record says otherwise.
+KEPT = "(SELECT name FROM kpi_data.bot WHERE tenant_no = %(tenant_no)s AND id = %(id)s)"
+BOT = {
+    "name": f"coalesce({KEPT}, %(name)s)",
+    "description": f"coalesce(%(description)s, {KEPT}, %(name)s)",
+}
+
+
+@cache
+def _upsert(kind: str) -> bytes:
+    names = ("tenant_no", "load_no", *COLUMNS[kind])
+    keys = {"tenant": "tenant_no", "potential": "tenant_no, month"}.get(kind, "tenant_no, id")
+    values = ((BOT.get(name) if kind == "bot" else None) or f"%({name})s" for name in names)
+    latest = (f'"{name}" = excluded."{name}"' for name in names)
+    return f"""
+        INSERT INTO kpi_data."{kind}" ({_columns(kind)}) VALUES ({", ".join(values)})
+        ON CONFLICT ({keys}) DO UPDATE SET {", ".join(latest)}
+    """.encode()
+
+
+class Counts(NamedTuple):
+    """What became of a load's records."""
+
+    taken: int
+    already_had: int
+    set_aside: int
 
 
 def load(
     connection: Connection,
     paths: Sequence[str | Path],
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
     err: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
 ) -> Counts:
     """Load files, folders (all their .ndjson and .ndjson.gz) and `-` (standard input).
@@ -53,11 +118,10 @@ def load(
     before, connection.autocommit = connection.autocommit, True
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOAD_LOCK])
-        batches = Batches(connection, err)
-        with closing(parsed(chunks(names))) as read, closing(batches.commit(read)) as written:
+        loading = _Load(connection, err)
+        with closing(parsed(chunks(names))) as read, closing(loading.commit(read)) as written:
             for done in written:
-                if on_progress:
-                    on_progress(done, total)
+                on_progress(done, total)
     except UndefinedTable:
         raise StoreError("the database has no tables to load into", "run chatkpi init") from None
     except psycopg.OperationalError as error:
@@ -68,18 +132,123 @@ def load(
         if not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%s)", [LOAD_LOCK])
             connection.autocommit = before
-    if batches.broken and not batches.lines:
-        raise StoreError(batches.broken)
-    return batches.counts
+    if loading.unread and not loading.lines:
+        raise StoreError("; ".join(loading.unread))
+    for line in loading.unread:
+        err(line)
+    return Counts(*map(loading.counts.__getitem__, Counts._fields))
 
 
-def rejected(connection: Connection, limit: int) -> Iterator[SetAside]:
-    """Give what was set aside, the latest load first, at most `limit` lines."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT loaded_at, file, line, reason, raw FROM kpi_admin.set_aside "
-            "ORDER BY loaded_at DESC, file, line LIMIT %s",
-            [limit],
+class _Load:
+    """Takes parsed chunks, one after the other."""
+
+    def __init__(self, connection: Connection, err: Callable[[str], None]) -> None:
+        self.counts: Counter[str] = Counter()  # by the names of Counts
+        self.lines = 0
+        self.connection = connection
+        self.err = err
+        self.load_no = 0
+        self.tenants: dict[str, int] = {}
+        self.unread: list[str] = []  # why files could not be read, when no line had been so far
+        self.repeats = False  # the last chunk had some, so the next one may
+
+    def commit(self, parsed: Iterator[Chunk]) -> Generator[int, None, None]:
+        """Write the chunks, a transaction for each batch; give, for each, the bytes read so far."""
+        chunk = next(parsed, None)
+        while chunk is not None:
+            with self.connection.transaction():
+                # The number of the load becomes visible together with its events.
+                [(self.load_no,)] = self.connection.execute(
+                    "INSERT INTO kpi_admin.load DEFAULT VALUES RETURNING load_no"
+                )
+                before, end = self.counts.copy(), self.lines + BATCH_LINES
+                while chunk is not None and self.lines < end:
+                    self._take(chunk)
+                    yield chunk.done
+                    chunk = next(parsed, None)
+                self.connection.execute(END, self.counts - before + Counter(no=self.load_no))
+
+    def _take(self, chunk: Chunk) -> None:
+        self.lines += len(chunk.lines)
+        self._number_tenants(chunk)
+        if chunk.events and (self.repeats or not self._append(chunk)):
+            self._merge(chunk)
+        for kind in chunk.entities:
+            self._replace(chunk, kind)
+        if chunk.broken:
+            chunk.set_aside.append((len(chunk.lines), chunk.broken))
+        if chunk.set_aside:
+            self._set_aside(chunk)
+
+    def _number_tenants(self, chunk: Chunk) -> None:
+        named = {tenant for of_kind in chunk.entities.values() for _, tenant, _ in of_kind}
+        if new := list((named | chunk.events.keys()) - self.tenants.keys()):
+            self.connection.execute(NUMBER_TENANTS, [new])
+            known = "SELECT tenant, tenant_no FROM kpi_data.tenant_number WHERE tenant = ANY (%s)"
+            self.tenants |= dict(self.connection.execute(known, [new]).fetchall())
+
+    def _copy(self, statement: bytes, text: Iterable[str]) -> None:
+        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write("".join(text))
+
+    def _append(self, chunk: Chunk) -> bool:
+        """Copy the events straight into their table, which fails when it has one of them."""
+        parts: list[str] = []
+        for tenant, rows in chunk.events.items():
+            start = f"{self.tenants[tenant]}\t{self.load_no}\t"
+            parts += (start, f"\n{start}".join(rows.values()), "\n")
+        try:
+            with self.connection.transaction():
+                self._copy(APPEND, parts)
+        except UniqueViolation:
+            return False
+        self.counts["taken"] += sum(map(len, chunk.events.values()))
+        return True
+
+    def _merge(self, chunk: Chunk) -> None:
+        """Take the events that are new, and tell repeats from conflicts among the others."""
+        self.connection.execute(STAGE)
+        self._copy(
+            COPY_STAGED,
+            (
+                f"{index}\t{self.tenants[tenant]}\t{self.load_no}\t{row}\n"
+                for tenant, rows in chunk.events.items()
+                for index, row in rows.items()
+            ),
         )
-        for row in cursor:
-            yield SetAside(*row)
+        [(taken, same, others)] = self.connection.execute(MERGE)
+        self.counts += Counter(taken=taken, already_had=same)
+        chunk.set_aside += [(index, "id: taken by another content") for index in others]
+        self.repeats = bool(same or others)
+
+    def _replace(self, chunk: Chunk, kind: str) -> None:
+        """Take entities one after the other: of several with one key the last holds."""
+        names, rows = ("tenant_no", "load_no", *COLUMNS[kind]), []
+        for index, tenant, values in chunk.entities[kind]:
+            if kind == "tenant" and values[ZONE] not in self.zones:
+                chunk.set_aside.append((index, "timezone: unknown to the database"))
+            else:
+                row = (self.tenants[tenant], self.load_no, *values)
+                rows.append(dict(zip(names, row, strict=True)))
+        with self.connection.cursor() as cursor:
+            cursor.executemany(_upsert(kind), rows)
+        self.counts["taken"] += len(rows)
+
+    @cached_property
+    def zones(self) -> set[str]:
+        """The time zones that this PostgreSQL knows, which may lack one that Python has."""
+        return {name for (name,) in self.connection.execute("SELECT name FROM pg_timezone_names")}
+
+    def _set_aside(self, chunk: Chunk) -> None:
+        into = "COPY kpi_admin.set_aside (loaded_at, file, line, reason, raw) FROM STDIN"
+        with self.connection.cursor() as cursor, cursor.copy(into) as copy:
+            now = datetime.now(UTC)
+            for index, reason in sorted(chunk.set_aside):
+                number = chunk.first + index
+                raw = b"".join(chunk.lines[index : index + 1])
+                copy.write_row((now, chunk.file, number, reason, raw[:LINE_BYTES]))
+                if not self.lines:
+                    self.unread.append(f"{chunk.file}: {reason}")
+                elif self.counts["set_aside"] < SHOWN:
+                    self.err(f"{chunk.file}:{number}: {reason}")
+                self.counts["set_aside"] += 1

@@ -4,15 +4,13 @@ import re
 from uuid import uuid4
 
 import psycopg
-from psycopg.rows import TupleRow
 
-from datasource.catalog import DIMS, Catalog, Fact, in_order
+from datasource.catalog import DIMS, Catalog, in_order
 from datasource.compile import Compiled, catalog_rows, compile_kpis, dim_lookup, hits_view, quote
 from datasource.compile.comments import comments
-from datasource.store.locks import REFRESH_LOCK
+from datasource.store.connection import Connection
+from datasource.store.refresh import REFRESH_LOCK
 from datasource.store.slices import forget, replace_views
-
-Connection = psycopg.Connection[TupleRow]
 
 KPI_COLUMNS = (
     "kpi_id, position, family, title, description, title_nl, description_nl, unit, counting, source, fold, "
@@ -28,6 +26,23 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kpi TO kpi_reader;
 GRANT EXECUTE ON FUNCTION kpi_admin.visible_tenant_numbers(), kpi_admin.month_values(text) TO kpi_reader;
 """
 
+TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\S+) \((.*?)\);", re.DOTALL | re.MULTILINE)
+# Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name.
+FORGET_FUNCTIONS = """
+DO $$
+DECLARE
+    known regprocedure;
+BEGIN
+    FOR known IN SELECT oid FROM pg_proc WHERE pronamespace = to_regnamespace('kpi_admin') AND prokind = 'f' LOOP
+        BEGIN
+            EXECUTE 'DROP FUNCTION ' || known;
+        EXCEPTION WHEN dependent_objects_still_exist THEN  -- views and aggregates call it
+        END;
+    END LOOP;
+END
+$$
+"""
+
 
 def init(connection: Connection, catalog: Catalog) -> None:
     """Creates or migrates everything that `views/` defines; safe to repeat.
@@ -38,11 +53,10 @@ def init(connection: Connection, catalog: Catalog) -> None:
     compiled = compile_kpis(catalog)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [REFRESH_LOCK])
-        connection.execute(
-            "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning"
-        )
-        _forget_functions(connection)
+        connection.execute("SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning")
+        connection.execute(FORGET_FUNCTIONS)
         for path in catalog.schema:
+            _add_columns(connection, path.read_text("utf-8"))
             connection.execute(path.read_bytes())
         connection.execute("SELECT kpi_admin.add_zone('UTC')")
         _facts(connection, catalog)
@@ -56,46 +70,41 @@ def init(connection: Connection, catalog: Catalog) -> None:
         connection.execute(GRANTS)
 
 
-def _forget_functions(connection: Connection) -> None:
-    """Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name."""
-    functions = connection.execute(
-        "SELECT oid::regprocedure::text FROM pg_proc "
-        "WHERE pronamespace = to_regnamespace('kpi_admin') AND prokind = 'f'"
-    ).fetchall()
-    for (function,) in functions:
-        try:
-            with connection.transaction():
-                connection.execute(f"DROP FUNCTION {function}".encode())
-        except psycopg.errors.DependentObjectsStillExist:  # views and aggregates call it
-            continue
+def _add_columns(connection: Connection, schema: str) -> None:
+    """Adds the columns, always a table's last ones, that it lacks: CREATE TABLE IF NOT EXISTS does not."""
+    for table, body in TABLE.findall(re.sub("--.*", "", schema)):
+        columns = {text.split()[0].strip('"'): text for text in re.split(r",(?![^()]*\))", body)}
+        known = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s)"
+        there = {name for (name,) in connection.execute(known, [table])}
+        for name in columns.keys() - there:
+            if there and name.islower():  # no constraint
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {columns[name]}".encode())
 
 
 def _facts(connection: Connection, catalog: Catalog) -> None:
     """Creates the fact tables, anew where their definition changed."""
     known: dict[str, str] = dict(connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall())
     connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
+    connection.execute("CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP")
     for fact in in_order(catalog.facts):
         if known.get(fact.name) == fact.select:
             continue
+        table = f"kpi_fact.{quote(fact.name)}"
         if fact.name in known:
-            for index in fact.indexes:
-                connection.execute(f"DROP INDEX IF EXISTS kpi_fact.{quote(_index_name(fact, index))}".encode())
+            indexes = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass"
+            for (index,) in connection.execute(indexes, [table]).fetchall():
+                connection.execute(f"DROP INDEX {index}".encode())
             retire(connection, "TABLE", "kpi_fact", fact.name)
-        connection.execute("DROP TABLE IF EXISTS touched")
-        connection.execute(
-            "CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP"
-        )
-        connection.execute(
-            f"CREATE TABLE kpi_fact.{quote(fact.name)} AS {fact.select} WITH NO DATA".encode()
-        )
+        connection.execute(f"CREATE TABLE {table} AS {fact.select} WITH NO DATA".encode())
         for index in fact.indexes:
-            connection.execute(_index(fact, index).encode())
+            columns, where, condition = index.partition(" where ")
+            connection.execute(f"CREATE INDEX ON {table} ({columns}){where}{condition}".encode())
         connection.execute(
             "INSERT INTO kpi_admin.fact VALUES (%s, %s) ON CONFLICT (fact) DO UPDATE SET definition = excluded.definition",
             [fact.name, fact.select],
         )
         connection.execute("UPDATE kpi_admin.state SET load_no = 0, full_due = true")
-    connection.execute("DROP TABLE IF EXISTS touched")
+    connection.execute("DROP TABLE touched")
     connection.execute("RESET search_path")
 
 
@@ -116,39 +125,21 @@ def _hits(connection: Connection, compiled: Compiled) -> None:
         connection.execute(statement)
 
 
-def _index_name(fact: Fact, index: str) -> str:
-    return re.sub(r"\W+", "_", f"{fact.name}_{index.partition(' where ')[0]}")
-
-
-def _index(fact: Fact, index: str) -> str:
-    columns, _, where = index.partition(" where ")
-    return f"CREATE INDEX {quote(_index_name(fact, index))} ON kpi_fact.{quote(fact.name)} ({columns})" + (
-        f" WHERE {where}" if where else ""
-    )
-
-
 def _catalog(connection: Connection, compiled: dict[str, Compiled]) -> None:
     """Writes kpi_admin.dim and kpi_admin.kpi; KPIs whose definition changed become stale."""
     connection.execute("DELETE FROM kpi_admin.dim")
     for dim, known in DIMS.items():
         expression, join = dim_lookup(dim)
-        expression = "r.tenant" if dim == "tenant" else expression
-        connection.execute(
-            "INSERT INTO kpi_admin.dim VALUES (%s, %s, %s, %s, %s)",
-            [dim, expression, join, known.parent_of, known.entity],
-        )
-    gone = connection.execute(
-        "DELETE FROM kpi_admin.kpi WHERE kpi_id <> ALL (%s) RETURNING kpi_id", [list(compiled)]
-    ).fetchall()
-    for (kpi_id,) in gone:
+        row = [dim, "r.tenant" if dim == "tenant" else expression, join, known.parent_of, known.entity]
+        connection.execute("INSERT INTO kpi_admin.dim VALUES (%s, %s, %s, %s, %s)", row)
+    gone = "DELETE FROM kpi_admin.kpi WHERE kpi_id <> ALL (%s) RETURNING kpi_id"
+    for (kpi_id,) in connection.execute(gone, [list(compiled)]).fetchall():
         connection.execute(f"DROP VIEW IF EXISTS kpi.{quote(kpi_id)}")
         forget(connection, kpi_id)
     columns = KPI_COLUMNS.split(", ")
     updates = ", ".join(f"{c} = excluded.{c}" for c in columns[1:])
-    changed = " OR ".join(
-        f"old.{c} IS DISTINCT FROM excluded.{c}"
-        for c in ("counting", "fold", "grain", "dims", "definition")
-    )
+    telling = ("counting", "fold", "grain", "dims", "definition")
+    changed = " OR ".join(f"old.{c} IS DISTINCT FROM excluded.{c}" for c in telling)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO kpi_admin.kpi AS old ({KPI_COLUMNS}) VALUES ({', '.join(['%s'] * len(columns))}) "

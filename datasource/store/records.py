@@ -1,37 +1,26 @@
 """Reading records: one line of a load becomes one row of a table.
 
-Nothing here touches a database. A plan for each record type, made once from the tables of
-contract.py, says which field goes to which column and how it is checked.
+Nothing here touches a database. What the tables of contract.py say of records of one type with
+the same fields is worked out once for all of them.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import md5
 from operator import itemgetter
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import orjson
 
-from datasource.store.contract import (
-    COLUMNS,
-    DEFAULTS,
-    DIMENSIONS,
-    ENTITIES,
-    EVENT,
-    OWN,
-    SAFE_CHARACTERS,
-    BadRecord,
-    Check,
-    clock_time,
-    identifier,
-    month,
-)
-
-__all__ = ["COLUMNS", "EVENT", "BadRecord", "Record", "parse"]
+from datasource.store import contract
+from datasource.store.contract import COLUMNS, ENTITIES, EVENT, SAFE, BadRecord, Check, identifier
 
 NULL = "\\N"  # as COPY spells it; told from a text by identity, a text's backslash is doubled
-EXACT = 2**53  # a number that came through a double is exact below
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_SIMPLE = frozenset({str, int, bool, type(None)})
+_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
 
 
 class Record(NamedTuple):
@@ -39,111 +28,55 @@ class Record(NamedTuple):
 
     kind: str  # "event", or the type of an entity
     tenant: str
-    key: str  # the id; of a potential the month's first day
-    row: str  # the columns of COLUMNS[kind] as one line of COPY's text format, without its end
-
-
-class Step(NamedTuple):
-    """What becomes of one field of a record."""
-
-    name: str
-    slot: int
-    check: Check | None  # none: a plain id
-    required: bool
-
-
-class Plan(NamedTuple):
-    """How the records of one type are read. Two slots follow the columns: unused, tenant."""
-
-    kind: str
-    steps: Mapping[str, Step]
-    blank: list[str]
-    key: int
-    tenant: int
-    name: int | None  # the slot of a name that is the id when left out
-    extra: int
+    values: list[str]  # of the columns of COLUMNS[kind]
 
 
 class Shape(NamedTuple):
-    """A plan for the records that have just these fields, in this order."""
+    """How records of one type that have just these fields, in this order, are read."""
 
-    plan: Plan
-    steps: Sequence[Step]
-    unknown: Sequence[str]
+    kind: str
+    steps: Sequence[tuple[str, int, Check, bool]]  # field, slot, check, whether it is required
     missing: str | None  # a required field that is not there
+    unknown: Sequence[str]
+    blank: list[str]  # two slots follow those of the columns: the tenant, what has no column
+    slots: dict[str, int]
     head: bytes  # the sorted names, which with their values in this order are the content
-    values: Callable[[dict[str, object]], object]
+    sorted: Callable[[dict[str, object]], object]
 
 
-def _plan(type_name: str) -> Plan:
-    kind = type_name if type_name in ENTITIES else EVENT
-    columns = COLUMNS[kind]
-    if kind == EVENT:
-        own = OWN[type_name]
-        checks = {"at": clock_time, **DIMENSIONS}
-        checks |= {name.rstrip("?"): check for name, check in own.items()}
-        required = {"tenant", "id", "at", *(name for name in own if not name.endswith("?"))}
+@lru_cache(10_000)
+def _shape(type_name: str, *names: str) -> Shape:
+    if type_name in ENTITIES:
+        kind, fields = type_name, ENTITIES[type_name].split()
+        required = {"tenant": ["id"], "potential": ["month", "tenant"]}.get(kind, ["tenant", "id"])
+    elif type_name in contract.OWN:
+        own = contract.OWN[type_name].split()
+        kind, fields = EVENT, ["at", *contract.DIMENSIONS, *(name.rstrip("?") for name in own)]
+        required = ["at", *(name for name in own if not name.endswith("?")), "tenant", "id"]
     else:
-        checks = dict(ENTITIES[kind])
-        required = {"id"} if kind == "tenant" else {"tenant", "id"}
-    if kind == "potential":
-        checks["month"] = month
-        required = {"tenant", "month"}
-    if kind != "tenant":
-        checks["tenant"] = identifier
-    checks["id"] = identifier
-    unused, tenant = len(columns), len(columns) + 1
-    slots = {name: slot for slot, name in enumerate(columns)} | {"tenant": tenant}
-    slots["from"] = slots.get("sender", unused)
-    blank = [NULL] * (len(columns) + 2)
-    for name, text in DEFAULTS.get(type_name, {}).items():
-        blank[slots[name]] = text
-    if kind == EVENT:
-        blank[slots["type"]] = type_name
-    return Plan(
-        kind=kind,
-        steps={
-            name: Step(
-                name,
-                slots.get(name, unused),
-                None if check is identifier else check,
-                name in required,
-            )
-            for name, check in checks.items()
-        },
-        blank=blank,
-        key=slots["month" if kind == "potential" else "id"],
-        tenant=slots["id" if kind == "tenant" else "tenant"],
-        name=slots["name"] if kind != EVENT and "name" in slots else None,
-        extra=slots["extra"],
-    )
-
-
-PLANS = {name: _plan(name) for name in (*OWN, *ENTITIES)}
-SIMPLE = frozenset({str, int, bool, type(None)})
-SHAPES = 10_000
-_shapes: dict[tuple[str, ...], Shape] = {}
-
-
-def _shape(signature: tuple[str, ...]) -> Shape:
-    """Make and remember the shape of a type and the names of a record's fields."""
-    type_name, *names = signature
-    plan = PLANS.get(type_name)
-    if plan is None:
         raise BadRecord("type: unknown")
-    if len(_shapes) >= SHAPES:  # fields that are named ever differently
-        _shapes.clear()
-    order = sorted(names)
-    required = (name for name, step in plan.steps.items() if step.required)
-    shape = _shapes[signature] = Shape(
-        plan=plan,
-        steps=[plan.steps[name] for name in names if name in plan.steps],
-        unknown=[name for name in names if name not in plan.steps and name != "type"],
+    columns = COLUMNS[kind]
+    slots = {name: slot for slot, name in enumerate((*columns, "tenant"))}
+    slots["from"] = slots.get("sender", -1)
+    if kind == "tenant":
+        slots["tenant"] = slots["id"]
+    given = {name: text for name, text in contract.DEFAULTS.items() if name in fields}
+    given["type"] = type_name
+    known = {"id", *fields, *required}
+    return Shape(
+        kind=kind,
+        steps=[
+            (name, slots.get(name, -1), contract.check(type_name, name), name in required)
+            for name in names
+            if name in known
+        ],
         missing=next((name for name in required if name not in names), None),
-        head=orjson.dumps(order),
-        values=itemgetter(*order),
+        unknown=[name for name in names if name not in known and name != "type"],
+        blank=[*(given.get(name, NULL) for name in columns), NULL, NULL],
+        slots=slots,
+        head=orjson.dumps(sorted(names)),
+        sorted=itemgetter(*sorted(names)),
     )
-    return shape
 
 
 def parse(line: bytes) -> Record:
@@ -153,125 +86,64 @@ def parse(line: bytes) -> Record:
     """
     try:
         record = orjson.loads(line)
+        if type(record) is not dict:
+            raise BadRecord("not a JSON object")
+        if not _SIMPLE.issuperset(map(type, record.values())):
+            # Again, slower: orjson makes doubles of long integers. 9.0 is the integer 9.
+            record = json.loads(line, parse_float=_whole)
+        if b"\\u0000" in line and _NUL.search(line):
+            raise BadRecord("a NUL character")
+        return _record(record)
     except orjson.JSONDecodeError as error:
-        raise BadRecord(_why_not_json(line, str(error))) from None
-    if type(record) is not dict:
-        raise BadRecord("not a JSON object")
-    if not SIMPLE.issuperset(map(type, record.values())):
-        record = _normal_record(record, line)
-    escaped = b"\\" in line
-    if escaped and b"\\u0000" in line and _holds_nul(record):
-        raise BadRecord("a NUL character")
+        raise BadRecord("not JSON: " + str(error).partition(":")[0]) from None
+    except RecursionError:
+        raise BadRecord("nested too deep") from None
+
+
+def _record(record: dict[str, object]) -> Record:
     type_name = record.get("type")
     if type(type_name) is not str:
         raise BadRecord("type: missing or no text")
-    signature = (type_name, *record)
-    shape = _shapes.get(signature) or _shape(signature)
-    plan = shape.plan
-
-    values = _fill(shape, record)
-    tenant = values[plan.tenant]
-    key = values[plan.key]
-    del values[-2:]
-    if shape.unknown:
-        values[plan.extra] = _dumps({name: record[name] for name in shape.unknown}).decode()
-    if plan.kind == EVENT:
-        content = shape.head + _dumps(shape.values(record))
-        values[-1] = md5(content, usedforsecurity=False).hexdigest()
-    else:
-        _complete_entity(plan, record, values)
-    if escaped:
-        values = [
-            value.translate(_ESCAPES) if value is not NULL and _SPECIAL.search(value) else value
-            for value in values
-        ]
-    return Record(plan.kind, tenant, key, "\t".join(values))
-
-
-_SPECIAL = re.compile(r"[\\\t\n\r]")
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _fill(shape: Shape, record: dict[str, object]) -> list[str]:
-    """Check the known fields and put them into their slots."""
+    shape = _shape(type_name, *record)
     if shape.missing:
         raise BadRecord(f"{shape.missing}: missing")
-    values = shape.plan.blank.copy()
+    values = shape.blank.copy()
     for name, slot, check, required in shape.steps:
         value = record[name]
-        if check is None:
-            if type(value) is str and 0 < len(value) <= SAFE_CHARACTERS:
-                values[slot] = value
-                continue
-            check = identifier
-        if value is None or value == "":
+        if check is identifier and type(value) is str and 0 < len(value) <= SAFE:
+            values[slot] = value  # most fields are such
+        elif value is None or value == "":
             if required:
                 raise BadRecord(f"{name}: empty")
-            continue
-        try:
-            values[slot] = check(value)
-        except BadRecord as error:
-            raise BadRecord(f"{name}: {error}") from None
-    return values
+        else:
+            try:
+                values[slot] = check(value)
+            except BadRecord as error:
+                raise BadRecord(f"{name}: {error}") from None
+    tenant = values[shape.slots["tenant"]]
+    del values[-2:]
+    if shape.unknown:
+        extra = {name: record[name] for name in shape.unknown}
+        values[shape.slots["extra"]] = _dumps(extra).decode()
+    if shape.kind == EVENT:
+        content = shape.head + _dumps(shape.sorted(record))
+        values[-1] = md5(content, usedforsecurity=False).hexdigest()
+    elif shape.kind == "potential":
+        ends = [name for name in ENTITIES["potential"].split() if record.get(name, "") is None]
+        values[shape.slots["ends"]] = "{" + ",".join(ends) + "}"
+    elif values[shape.slots["name"]] is NULL:
+        values[shape.slots["name"]] = values[shape.slots["id"]]
+    return Record(shape.kind, tenant, values)
 
 
-def _complete_entity(plan: Plan, record: dict[str, object], values: list[str]) -> None:
-    if plan.name is not None and values[plan.name] is NULL:
-        values[plan.name] = values[plan.key]
-    if plan.kind == "potential":
-        ends = [name for name in ENTITIES["potential"] if record.get(name, "") is None]
-        values[COLUMNS["potential"].index("ends")] = "{" + ",".join(ends) + "}"
+def copied(values: list[str]) -> str:
+    """Return values as a line of COPY's text format, without its end."""
+    return "\t".join(v if v is NULL else v.translate(_ESCAPES) for v in values)
 
 
-def _why_not_json(line: bytes, error: str) -> str:
-    if b"\0" in line:
-        return "a NUL character"
-    if "surrogate" in error:
-        return "a lone surrogate"
-    if "infinity" in error:
-        return "a number beyond a double"
-    if "depth" in error:
-        return "nested too deep"
-    return "not JSON: " + error.split(":")[0]
-
-
-class _Inexact(Exception):
-    """A number came through a double that may have been a longer integer."""
-
-
-def _normal_record(record: dict[str, object], line: bytes) -> dict[str, object]:
-    """Return the record with whole numbers as integers: 9.0 is 9."""
-    try:
-        return {name: _normal(value, exact=False) for name, value in record.items()}
-    except _Inexact:
-        exact = json.loads(line, parse_constant=_refuse)
-        return {name: _normal(value, exact=True) for name, value in exact.items()}
-
-
-def _refuse(name: str) -> NoReturn:
-    raise BadRecord(f"not JSON: {name}")
-
-
-def _normal(value: object, *, exact: bool) -> object:
-    if type(value) is float:
-        if not exact and abs(value) >= EXACT:
-            raise _Inexact
-        return int(value) if value.is_integer() else value
-    if type(value) is list:
-        return [_normal(item, exact=exact) for item in value]
-    if type(value) is dict:
-        return {name: _normal(item, exact=exact) for name, item in value.items()}
-    return value
-
-
-def _holds_nul(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, list):
-        return any(map(_holds_nul, value))
-    if isinstance(value, dict):
-        return any(map(_holds_nul, value)) or any(map(_holds_nul, value.values()))
-    return False
+def _whole(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _dumps(value: object) -> bytes:

@@ -5,6 +5,7 @@ whole. Only contacts and conversations with new events are looked at again, only
 differ are written, and only slices of months with such rows are built anew.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,11 +15,18 @@ from psycopg.rows import TupleRow
 from datasource.catalog import Catalog, Fact, in_order
 from datasource.compile import compile_kpis, quote
 from datasource.store import slices
-from datasource.store.locks import REFRESH_LOCK
+from datasource.store.connection import Connection
 
-Connection = psycopg.Connection[TupleRow]
+Parameters = Sequence[object] | Mapping[str, object] | None
 
+REFRESH_LOCK = 0x6B706901  # of a refresh or an init; loads have another, and readers need none
 KEYS = {"contact": "contact_no", "conversation": "conversation_no", "tenant": "tenant_no"}
+# `dirty` has the months of facts whose rows changed; `touched` the keys by which one is to be written anew.
+WORK = """
+CREATE TEMP TABLE dirty (fact text, kind text, month date) ON COMMIT DROP;
+CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP;
+SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public
+"""
 MONTH = "date_trunc('month', day::timestamp)::date"
 
 
@@ -53,48 +61,44 @@ class _Refresh:
     def __init__(self, connection: Connection, catalog: Catalog, full: bool) -> None:
         self.connection = connection
         self.catalog = catalog
-        row = connection.execute("SELECT load_no, generation, full_due FROM kpi_admin.state").fetchone()
-        assert row is not None
-        self.after, self.generation, full_due = int(row[0]), int(row[1]) + 1, bool(row[2])
-        self.full = full or full_due
-        self.recomputed: list[tuple[int, str]] = []
+        [(after, generation, full_due)] = connection.execute("SELECT load_no, generation, full_due FROM kpi_admin.state")
+        self.generation: int = generation + 1
+        self.full: bool = full or full_due
+        self.after: int = 0 if self.full else after
+        self.again: list[int] = []  # tenants to compute anew
+        self.moved: list[int] = []  # tenants in which staff or inboxes moved
+        self.recomputed: tuple[str, ...] = ()
 
     def run(self) -> Report:
-        if self.full:
-            self.after = 0
-        until = self._number("SELECT coalesce(max(load_no), 0) FROM kpi_admin.load")
-        stale = self._number("SELECT count(*) FROM kpi_admin.kpi WHERE stale OR view_due")
+        [(until, stale)] = self._execute(
+            "SELECT (SELECT coalesce(max(load_no), 0) FROM kpi_admin.load), EXISTS (SELECT FROM kpi_admin.kpi WHERE stale OR view_due)"
+        )
         events = built = 0
-        self._execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
-        if until > self.after or self.full:
-            self._execute("CREATE TEMP TABLE dirty (fact text, kind text, month date) ON COMMIT DROP")
-            self._execute("CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP")
-            if self._number("SELECT sum(taken) FROM kpi_admin.load WHERE load_no > %s", [self.after]) > 10000:
-                self._execute("ANALYZE kpi_data.event (load_no)")
-            self._tenants()
-            moved = self._numbers()
-            events = self._events()
-            for fact in in_order(self.catalog.facts):
-                if fact.name != "event":
-                    self._rewrite(fact, moved)
-        changed = until > self.after or self.full or bool(stale)
-        if changed:
+        loaded = until > self.after or self.full
+        if loaded or stale:
+            self._execute(WORK)
+            if loaded:
+                [(fresh,)] = self._execute("SELECT coalesce(sum(taken), 0) FROM kpi_admin.load WHERE load_no > %s", [self.after])
+                if fresh > 10000:
+                    self._execute("ANALYZE kpi_data.event (load_no)")
+                self._tenants()
+                self._numbers()
+                events = self._events()
+                for fact in in_order(self.catalog.facts):
+                    if fact.name != "event":
+                        self._rewrite(fact)
             built = self._slices()
             self._execute("SELECT kpi_admin.note_values()")
         # A generation is a state of the numbers: answers may be kept for as long as it is the same.
         self._execute(
             "UPDATE kpi_admin.state SET load_no = greatest(load_no, %s), generation = generation + %s, "
             "refreshed_at = clock_timestamp(), full_due = false",
-            [until, int(changed)],
+            [until, int(loaded or stale)],
         )
-        return Report(events, tuple(name for _, name in self.recomputed), built)
+        return Report(events, self.recomputed, built)
 
-    def _execute(self, statement: str, parameters: list[object] | None = None) -> psycopg.Cursor[TupleRow]:
+    def _execute(self, statement: str, parameters: Parameters = None) -> psycopg.Cursor[TupleRow]:
         return self.connection.execute(statement.encode(), parameters)
-
-    def _number(self, statement: str, parameters: list[object] | None = None) -> int:
-        row = self._execute(statement, parameters).fetchone()
-        return int(row[0] or 0) if row else 0
 
     def _tenants(self) -> None:
         """Applies the tenants' records; those whose days or sessions change are computed anew."""
@@ -104,10 +108,11 @@ class _Refresh:
             FROM kpi_data.tenant_number AS n LEFT JOIN kpi_data.tenant AS t ON t.tenant_no = n.tenant_no"""
         for (zone,) in self._execute(f"SELECT DISTINCT zone FROM ({wanted}) AS w").fetchall():
             self._execute("SELECT kpi_admin.add_zone(%s)", [zone])
-        self.recomputed = self._execute(
+        changed = self._execute(
             f"SELECT w.tenant_no, w.tenant FROM ({wanted}) AS w JOIN kpi_fact.tenant AS t ON t.tenant_no = w.tenant_no "
             "WHERE (t.zone, t.session_rule, t.session_length) <> (w.zone, w.session_rule, w.session_length)"
         ).fetchall()
+        self.again, self.recomputed = [number for number, _ in changed], tuple(name for _, name in changed)
         self._execute(
             f"""INSERT INTO kpi_fact.tenant AS t
             SELECT tenant_no, zone, EXISTS (SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = w.zone AND p.odd AND p.starts > '2000-01-01'),
@@ -118,11 +123,10 @@ class _Refresh:
             WHERE t IS DISTINCT FROM excluded"""
         )
 
-    def _numbers(self) -> list[int]:
-        """Numbers new contacts, conversations and users; returns the tenants in which staff or inboxes moved."""
+    def _numbers(self) -> None:
+        """Numbers new contacts, conversations and users; notes the tenants in which staff or inboxes moved."""
         if self.full:
-            self._execute("DELETE FROM kpi_fact.contact")
-            self._execute("DELETE FROM kpi_fact.conversation")
+            self._execute("DELETE FROM kpi_fact.contact; DELETE FROM kpi_fact.conversation")
         for table, column in (("contact", "contact"), ("conversation", "conversation"), ("staff", '"user"')):
             # In the order of their first events: who is active together has neighbouring numbers, and shares bitmaps.
             self._execute(
@@ -152,53 +156,51 @@ class _Refresh:
             ON CONFLICT (tenant_no, id) DO UPDATE SET department = excluded.department
             WHERE i.department IS DISTINCT FROM excluded.department RETURNING i.tenant_no"""
         ).fetchall()
-        return sorted({int(number) for (number,) in moved})
+        self.moved = sorted({number for (number,) in moved})
 
     def _events(self) -> int:
         """Takes new events into kpi_fact.event, all of a tenant that is computed anew; says how many."""
-        again = [number for number, _ in self.recomputed]
         if self.full:
             self._execute("DELETE FROM kpi_fact.event")
-        elif again:
-            self._dirty("event", "DELETE FROM kpi_fact.event WHERE tenant_no = ANY (%s) RETURNING kind, day", [again])
+        elif self.again:
+            self._dirty("event", "DELETE FROM kpi_fact.event WHERE tenant_no = ANY (%s) RETURNING kind, day", [self.again])
         self._execute(
             "INSERT INTO touched (no, after) SELECT tenant_no, CASE WHEN tenant_no = ANY (%s) THEN 0 ELSE %s END FROM kpi_data.tenant_number",
-            [again, self.after],
+            [self.again, self.after],
         )
         self._execute("ANALYZE touched")
-        self._execute("SELECT set_config('kpi.after', %s, true)", [str(0 if again else self.after)])
+        self._execute("SELECT set_config('kpi.after', %s, true)", [str(0 if self.again else self.after)])
         select = self.catalog.facts["event"].select
-        self._execute(f"CREATE TEMP TABLE new_event ON COMMIT DROP AS {select}")
-        self._execute("ANALYZE new_event")
+        self._execute(f"CREATE TEMP TABLE new_event ON COMMIT DROP AS {select}; ANALYZE new_event")
         count = self._execute("INSERT INTO kpi_fact.event SELECT * FROM new_event").rowcount
         if count > 10000:
             self._execute("ANALYZE kpi_fact.event, kpi_fact.contact, kpi_fact.conversation")
-        self._dirty("event", "SELECT kind, day FROM new_event", [])
+        self._dirty("event", "SELECT kind, day FROM new_event")
         return count
 
-    def _dirty(self, fact: str, rows: str, parameters: list[object]) -> None:
+    def _dirty(self, fact: str, rows: str, parameters: Sequence[object] = ()) -> None:
         """Notes the months of some rows (kind, day) of a fact."""
         self._execute(
-            f"WITH rows AS ({rows}) INSERT INTO dirty SELECT DISTINCT %s, kind, {MONTH} FROM rows", [*parameters, fact]
+            f"WITH rows AS ({rows}) INSERT INTO dirty SELECT DISTINCT %s, kind, {MONTH} FROM rows",
+            [*parameters, fact],
         )
 
-    def _touch(self, fact: Fact, moved: list[int]) -> None:
+    def _touch(self, fact: Fact) -> None:
         """Fills `touched` with the keys by which a fact is to be written anew."""
         self._execute("TRUNCATE touched")
-        again = [number for number, _ in self.recomputed]
         if fact.key in ("contact", "conversation"):
             key = KEYS[fact.key]
             kinds = "" if fact.reads == ("any",) else "AND kind = ANY (%(kinds)s)"
-            after_sales = fact.name.startswith("after_sales") and moved and not self.full
+            after_sales = fact.name.startswith("after_sales") and self.moved and not self.full
             self._execute(
                 f"INSERT INTO touched (no) SELECT DISTINCT {key} FROM new_event WHERE {key} IS NOT NULL {kinds}"
                 + (" UNION SELECT conversation_no FROM after_sales WHERE tenant_no = ANY (%(moved)s)" if after_sales else ""),
-                {"kinds": list(fact.reads), "moved": moved},  # type: ignore[arg-type]
+                {"kinds": list(fact.reads), "moved": self.moved},
             )
         elif fact.key == "tenant":
             self._execute(
                 "INSERT INTO touched (no) SELECT DISTINCT tenant_no FROM kpi_data.potential WHERE load_no > %s OR tenant_no = ANY (%s)",
-                [self.after, again],
+                [self.after, self.again],
             )
         elif fact.key == "month":
             self._execute(
@@ -206,16 +208,14 @@ class _Refresh:
             )
         self._execute("ANALYZE touched")
 
-    def _rewrite(self, fact: Fact, moved: list[int]) -> None:
+    def _rewrite(self, fact: Fact) -> None:
         """Writes a fact anew for what was touched: rows that differ, and no others."""
-        self._touch(fact, moved)
+        self._touch(fact)
         table = f"kpi_fact.{quote(fact.name)}"
         kind = "NULL::text" if fact.key == "month" else "kind"
         if self.full:
-            self._execute(f"DELETE FROM {table}")
-            self._execute(f"INSERT INTO {table} {fact.select}")
-            self._execute(f"ANALYZE {table}")
-            self._dirty(fact.name, f"SELECT {kind} AS kind, day FROM {table}", [])
+            self._execute(f"DELETE FROM {table}; INSERT INTO {table} {fact.select}; ANALYZE {table}")
+            self._dirty(fact.name, f"SELECT {kind} AS kind, day FROM {table}")
             return
         if fact.key in KEYS:
             scope = f"old.{KEYS[fact.key]} IN (SELECT no FROM touched)"
@@ -225,27 +225,18 @@ class _Refresh:
             same_key = "fresh.tenant_no = old.tenant_no AND fresh.day = old.day"
         same = f"{same_key} AND ROW(fresh.*) IS NOT DISTINCT FROM ROW(old.*)"
         self._execute("DROP TABLE IF EXISTS fresh")
-        self._execute(f"CREATE TEMP TABLE fresh ON COMMIT DROP AS {fact.select}")
-        self._execute("ANALYZE fresh")
-        self._dirty(
-            fact.name,
-            f"DELETE FROM {table} AS old WHERE {scope} AND NOT EXISTS (SELECT FROM fresh WHERE {same}) RETURNING {kind} AS kind, day",
-            [],
-        )
-        self._dirty(
-            fact.name,
-            f"INSERT INTO {table} SELECT * FROM fresh WHERE NOT EXISTS (SELECT FROM {table} AS old WHERE {same}) RETURNING {kind} AS kind, day",
-            [],
-        )
+        self._execute(f"CREATE TEMP TABLE fresh ON COMMIT DROP AS {fact.select}; ANALYZE fresh")
+        gone = f"DELETE FROM {table} AS old WHERE {scope} AND NOT EXISTS (SELECT FROM fresh WHERE {same})"
+        come = f"INSERT INTO {table} SELECT * FROM fresh WHERE NOT EXISTS (SELECT FROM {table} AS old WHERE {same})"
+        for change in (gone, come):
+            self._dirty(fact.name, f"{change} RETURNING {kind} AS kind, day")
 
     def _slices(self) -> int:
         """Builds the slices of every KPI whose facts changed, and moves the public views on to them."""
         every = compile_kpis(self.catalog)
         stale = {kpi_id for (kpi_id,) in self._execute("SELECT kpi_id FROM kpi_admin.kpi WHERE stale").fetchall()}
         changed: dict[str, set[date]] = {}
-        has_dirty = self._number("SELECT count(*) FROM pg_class WHERE oid = to_regclass('pg_temp.dirty')")
-        dirty = self._execute("SELECT DISTINCT fact, kind, month FROM dirty").fetchall() if has_dirty else []
-        for fact, kind, month in dirty:
+        for fact, kind, month in self._execute("SELECT DISTINCT fact, kind, month FROM dirty"):
             changed.setdefault(fact, set()).add(month)
             changed.setdefault(f"{fact}:{kind}", set()).add(month)
         built, moved = 0, set()

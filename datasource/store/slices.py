@@ -12,8 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from datasource.compile import Compiled, public_view, quote, slice_select
-
-Connection = psycopg.Connection[TupleRow]
+from datasource.store.connection import Connection
 
 # From so many members of a tenant in a slice, and in a chunk on average, bitmaps are faster than lists.
 LARGE, CROWD = 100, 2
@@ -48,9 +47,7 @@ KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], generation: int) -> int:
     """Builds a KPI's slices that hold any of the given local months; returns how many."""
     kpi_id = compiled.kpi.kpi_id
-    standing = connection.execute(
-        "SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]
-    ).fetchall()
+    standing = connection.execute("SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]).fetchall()
     spans = sorted({_span(compiled, month, standing) for month in months})
     for first, last in spans:
         forget(connection, kpi_id, first, last)
@@ -90,14 +87,14 @@ def _build(connection: Connection, compiled: Compiled, first: date, last: date, 
     name = f"kpi_slice.{quote(relation)}"
     select = slice_select(compiled, first, last)
     connection.execute(f"CREATE MATERIALIZED VIEW {name} AS {select}".encode())
-    found = connection.execute(f"SELECT count(*), max(newest) FROM {name}".encode()).fetchone()
-    if not found or not found[0]:
+    [(rows, newest)] = connection.execute(f"SELECT count(*), max(newest) FROM {name}".encode())
+    if not rows:
         connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
         return
     connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
     connection.execute(
         "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, newest_event) VALUES (%s, %s, %s, %s, %s)",
-        [kpi_id, first, last, relation, found[1]],
+        [kpi_id, first, last, relation, newest],
     )
     if compiled.fold in ("value", "level"):
         return

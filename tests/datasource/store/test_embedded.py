@@ -31,9 +31,7 @@ def home() -> Iterator[Path]:
     """A new folder below the temporary one, and whoever ran in it gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="chatkpi-embedded-"))
     yield folder
-    for file in (held for path, held in list(embedded._held.items()) if path == folder):
-        os.close(file)
-        del embedded._held[folder]
+    embedded.release(folder)
     wait_until(lambda: not servers(folder))
     shutil.rmtree(folder)
 
@@ -194,6 +192,23 @@ def test_a_long_home_gets_a_short_socket_and_a_throwaway_one_goes(home: Path) ->
     psycopg.connect(url).close()
     kill(user)
     wait_until(lambda: not far.exists() and not socket.exists())
+
+
+def test_release_waits_for_the_server_to_stop(home: Path) -> None:
+    user, _ = start_user(home)
+    url = embedded.url(home)
+    kill(user)
+    embedded.release(home)
+    assert not running(home, b"/bin/postgres")
+    assert embedded.url(home) == url
+    psycopg.connect(url).close()
+
+
+def test_a_server_that_cannot_start_is_told(home: Path) -> None:
+    (home / "data").mkdir()
+    (home / "data" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(StoreError, match="was made by another version"):
+        embedded.url(home)
 
 
 def test_a_home_that_cannot_be_made_is_told(home: Path) -> None:

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from datasource.store import batches, lines
+from datasource.store import lines
 from datasource.store.errors import StoreError
-from datasource.store.load import LOAD_LOCK, Counts, load, rejected
+from datasource.store.load import LOAD_LOCK, Counts, load
 from tests.conftest import Databases
 
 ROOT = Path(__file__).parents[3]
@@ -130,7 +130,7 @@ def test_conflicts_across_chunks(
     connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "CHUNK_LINES", 3)
-    monkeypatch.setattr(batches, "BATCH_LINES", 6)
+    monkeypatch.setattr("datasource.store.load.BATCH_LINES", 6)
     told: list[str] = []
     path = write(*(event(f"e{n % 10}", n=n // 20) for n in range(30)))
     assert load(connection, [path], err=told.append) == Counts(10, 10, 10)
@@ -157,11 +157,10 @@ def test_bad_lines_are_set_aside_and_the_rest_goes_on(connection: Connection, wr
     assert load(connection, [path], err=told.append) == Counts(3, 0, 4)
     starts = [line.removeprefix(f"{path}:")[:9] for line in told]
     assert starts == ["4: not JS", "6: longer", "7: longer", "8: score:"]
-    found = list(rejected(connection, 10))
-    assert [(row.file, row.line) for row in found] == [(str(path), n) for n in (4, 6, 7, 8)]
-    assert found[0].raw == b"{no"
-    assert found[2].raw == b"y" * lines.LINE_BYTES
-    assert [row.line for row in rejected(connection, 2)] == [4, 6]
+    found = rows(connection, "SELECT file, line, raw FROM kpi_admin.set_aside ORDER BY line")
+    assert [row[:2] for row in found] == [(str(path), n) for n in (4, 6, 7, 8)]
+    assert found[0][2] == b"{no"
+    assert found[2][2] == b"y" * lines.LINE_BYTES
 
 
 def test_only_a_hundred_are_told(connection: Connection, write: Any) -> None:
@@ -260,6 +259,26 @@ def test_a_broken_gz_keeps_what_could_be_read(connection: Connection, write: Any
     assert "cannot be read to its end" in told[0]
 
 
+def test_a_short_gz_that_is_cut_off_keeps_its_whole_lines(connection: Connection, write: Any) -> None:
+    path = write(*(event(str(n), x=os.urandom(50).hex()) for n in range(100)), name="short.gz")
+    path.write_bytes(path.read_bytes()[:-1000])
+    told: list[str] = []
+    counts = load(connection, [path], err=told.append)
+    assert counts.taken > 50 and counts.set_aside == 1
+    assert told == [f"{path}:{counts.taken + 1}: {told[0].split(': ', 1)[1]}"]
+
+
+def test_what_cannot_be_read_is_told_once(connection: Connection, write: Any, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.ndjson.gz"
+    broken.write_bytes(b"no gzip at all")
+    told: list[str] = []
+    with pytest.raises(StoreError, match="cannot be read to its end"):
+        load(connection, [broken], err=told.append)
+    assert told == []
+    assert load(connection, [broken, write(event())], err=told.append) == Counts(1, 0, 1)
+    assert len(told) == 1 and told[0].startswith(f"{broken}: cannot be read")
+
+
 def test_nothing_to_read_is_an_error(connection: Connection, write: Any, tmp_path: Path) -> None:
     broken = tmp_path / "broken.ndjson.gz"
     broken.write_bytes(b"no gzip at all")
@@ -320,11 +339,10 @@ def test_a_database_that_goes_away_is_told(url: str, connection: Connection, wri
 LOADER = """
 import sys
 import psycopg
-from datasource.store import batches, lines
-from datasource.store.load import load
-lines.CHUNK_LINES, batches.BATCH_LINES = 1000, 5000
+from datasource.store import lines, load
+lines.CHUNK_LINES, load.BATCH_LINES = 1000, 5000
 with psycopg.connect(sys.argv[1]) as connection:
-    load(connection, sys.argv[2:])
+    load.load(connection, sys.argv[2:])
 """
 
 
@@ -348,6 +366,23 @@ def test_a_load_that_dies_is_run_again(url: str, connection: Connection, write: 
     assert counts.taken + counts.already_had == 150_001 and counts.already_had % 5000 == 0
     assert had_then == 150_001
     assert rows(connection, "SELECT count(*) FROM kpi_data.event") == [(150_000,)]
+
+
+def test_a_parser_that_dies_is_told(connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "CHUNK_LINES", 1000)
+    path = write(*(event(str(n)) for n in range(20_000)))
+    workers: list[subprocess.Popen[bytes]] = []
+    start = lines._worker
+    monkeypatch.setattr(lines, "_worker", lambda: workers.append(start()) or workers[-1])
+
+    def kill(done: int, total: int) -> None:
+        for worker in workers:
+            worker.kill()
+
+    with pytest.raises(StoreError, match="a process that parses records ended"):
+        load(connection, [path], on_progress=kill)
+    assert workers
+    assert load(connection, [path]) == Counts(20_000, 0, 0)
 
 
 def test_loads_queue(url: str, connection: Connection, write: Any) -> None:
