@@ -111,19 +111,19 @@ def run(place: Place) -> list[Row]:
         span: dict[str, Any] = {"filters": {"tenant": tenant}}
         span |= {name: int(values[name].timestamp() * 1000) for name in ("from", "to")}
         series = {**SERIES, **span, "from": span["from"] - DAY}
-        with _worker(product, product_env) as port:
+        with worker(product, product_env) as port:
             asking, client = _rate(port, token, series, lasting), Client(port, token)
             answer.write_bytes(client.ask(series))
             assert len(orjson.loads(answer.read_bytes())) == 91
             added = _added(connection, client, series, times)
             saved = [_saved(connection, client, name, {"shape": "total", **question, **span}, statement, values)
                      for name, (question, statement) in QUESTIONS.items()]  # fmt: skip
-    with _worker(product, product_env | {"CHATKPI_CACHE": ""}) as port:
+    with worker(product, product_env | {"CHATKPI_CACHE": ""}) as port:
         kept = _rate(port, token, series, lasting)
     without = product_env | {"BENCH_ANSWER": str(answer)}
-    with _worker("bench.http:no_lookup()", without) as port:
+    with worker("bench.http:no_lookup()", without) as port:
         plain = _rate(port, token, series, lasting)
-    with _worker("bench.http:bare", without) as port:
+    with worker("bench.http:bare", without) as port:
         least = _rate(port, token, series, lasting)
     size = f"91 points ({answer.stat().st_size:,} bytes)"
     return [
@@ -175,7 +175,7 @@ def _rate(port: int, token: str, question: dict[str, Any], lasting: float) -> fl
 
 
 @contextmanager
-def _worker(app: str, environment: dict[str, str]) -> Iterator[int]:
+def worker(app: str, environment: dict[str, str]) -> Iterator[int]:
     """Run one gunicorn worker for an application; give its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
