@@ -11,7 +11,7 @@ TOP = Path(__file__).parents[1]
 PACKAGE = TOP / "datasource"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES_OF_A_FILE = 400
-LINES_OF_THE_PACKAGE = 6200  # half of that is the aim; it only ever goes down
+LINES_OF_THE_PACKAGE = 5500  # 3000 is the aim; it only ever goes down
 # Folders that are only on the machine of whoever wrote a line: they have no place in a repository.
 LOCAL = re.compile(r"(?<![\w.$/])/(?:home|root|work|Users)/[\w.-]+")
 TEXTS = {".py", ".sql", ".toml", ".txt", ".md", ".yaml", ".yml", ".json", ".lock", ".cfg", ".ini"}
