@@ -13,6 +13,7 @@ from datasource.protocol.fields import QUESTION, Schema, an_object
 from datasource.protocol.question import Fields, bad, inner, question
 
 TARGETS = 50
+MARKS = "annotations"  # the target by which Grafana's own annotations ask, of simPod JSON too
 
 
 class Asker(NamedTuple):
@@ -101,6 +102,8 @@ def _target(target: Fields, body: Fields) -> dict[str, Any] | ApiError:
         span, shape = inner(body, "range"), "table" if target.get("type") == "table" else None
         payload = {} if target.get("payload") == "" else inner(target, "payload")
         asked = {"kpi": target.get("target"), "list": None, "refId": target.get("refId")}
+        if asked["kpi"] == MARKS:
+            asked |= {"kpi": None, "list": MARKS}
         return question({"shape": shape, **payload, **span, **asked}, body)
     except ApiError as refusal:
         return refusal

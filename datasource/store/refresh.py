@@ -20,6 +20,10 @@ from datasource.store.connection import Connection
 Parameters = Sequence[object] | Mapping[str, object] | None
 
 REFRESH_LOCK = 0x6B706901  # of a refresh or an init; loads have another, and readers need none
+STARTS = """
+INSERT INTO kpi_fact.experience_start AS s
+SELECT tenant_no, experience, min(at) FROM new_event WHERE experience IS NOT NULL GROUP BY tenant_no, experience
+ON CONFLICT (tenant_no, experience) DO UPDATE SET at = excluded.at WHERE excluded.at < s.at"""
 KEYS = {"contact": "contact_no", "conversation": "conversation_no", "tenant": "tenant_no"}
 # `dirty` has the months of facts whose rows changed; `touched` the keys by which one is to be written anew.
 WORK = """
@@ -161,7 +165,7 @@ class _Refresh:
     def _events(self) -> int:
         """Takes new events into kpi_fact.event, all of a tenant that is computed anew; says how many."""
         if self.full:
-            self._execute("DELETE FROM kpi_fact.event")
+            self._execute("DELETE FROM kpi_fact.event; DELETE FROM kpi_fact.experience_start")
         elif self.again:
             self._dirty("event", "DELETE FROM kpi_fact.event WHERE tenant_no = ANY (%s) RETURNING kind, day", [self.again])
         self._execute(
@@ -175,6 +179,7 @@ class _Refresh:
         count = self._execute("INSERT INTO kpi_fact.event SELECT * FROM new_event").rowcount
         if count > 10000:
             self._execute("ANALYZE kpi_fact.event, kpi_fact.contact, kpi_fact.conversation")
+        self._execute(STARTS)
         self._dirty("event", "SELECT kind, day FROM new_event")
         return count
 

@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS kpi_fact.tenant (
     session_rule text NOT NULL, session_length interval NOT NULL
 );
 
+-- When each experience had its first event.
+CREATE TABLE IF NOT EXISTS kpi_fact.experience_start (
+    tenant_no integer NOT NULL, experience text COLLATE "C" NOT NULL, at timestamptz NOT NULL, PRIMARY KEY (tenant_no, experience)
+);
+
 -- What the definitions say, written by `init`.
 CREATE TABLE IF NOT EXISTS kpi_admin.kpi (
     kpi_id text PRIMARY KEY, position integer NOT NULL, family text NOT NULL,

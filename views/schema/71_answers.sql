@@ -117,7 +117,13 @@ DECLARE
     ref text := coalesce(',"refId":' || to_json(q."refId")::text, '');
     title text := (SELECT k.title FROM kpi_admin.kpi AS k WHERE k.kpi_id = q.kpis[1]);
 BEGIN
-    IF q.shape NOT IN ('series', 'cumulative') THEN
+    IF q.list = 'annotations' THEN
+        RETURN QUERY
+        SELECT '{"type":"table","columns":[{"text":"time","type":"time"},{"text":"title","type":"string"},{"text":"text","type":"string"},{"text":"tags","type":"string"}],"rows":['
+            || coalesce(string_agg(json_build_array(kpi_http.ms(m.at), m.title, m.text, m.tags)::text, ',' ORDER BY m.at, m.title), '') || ']' || ref || '}'
+        FROM kpi_http.marks(asked) AS m;
+        RETURN;
+    ELSIF q.shape NOT IN ('series', 'cumulative') THEN
         RETURN QUERY
         SELECT '{"type":"table","columns":' || (SELECT json_agg(json_build_object('text', c.name, 'type', c.kind) ORDER BY c.no) FROM kpi_http.columns(q) AS c)::text
             || ',"rows":[' || coalesce(string_agg('[' || array_to_string(r.cells, ',') || ']', ',' ORDER BY r.no), '') || ']' || ref || '}'

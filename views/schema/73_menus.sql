@@ -115,8 +115,8 @@ BEGIN
 END
 $$;
 
--- Each local 1 January in the range.
-CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
+-- What to mark in a range: each local 1 January, and the first data of each experience.
+CREATE FUNCTION kpi_http.marks(asked jsonb) RETURNS TABLE (at timestamptz, title text, text text, tags text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked);
@@ -128,9 +128,20 @@ BEGIN
         PERFORM kpi_admin.refuse('invalid_range', 'from must be before to');
     END IF;
     RETURN QUERY
-    SELECT json_build_object('annotation', asked -> 'annotation', 'time', kpi_http.ms(n.starts), 'title', n.year::text, 'text', n.year::text)::text
+    SELECT n.starts, n.year::text, n.year::text, 'year'
     FROM (SELECT y AS year, kpi_admin.day_start(zone, make_date(y, 1, 1)) AS starts FROM generate_series(2000, 2101) AS y) AS n
     WHERE n.starts >= q.starts AND n.starts < q.ends
-    ORDER BY n.year;
+    UNION ALL
+    SELECT s.at, kpi_http.label('experience', s.experience, ARRAY[s.tenant_no]), 'first data', 'experience'
+    FROM kpi_fact.experience_start AS s
+    WHERE s.tenant_no = ANY (kpi_http.tenant_numbers(q.filters)) AND s.at >= q.starts AND s.at < q.ends
+    ORDER BY 1, 2;
 END
+$$;
+
+-- POST /annotations: the years alone.
+CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_build_object('annotation', asked -> 'annotation', 'time', kpi_http.ms(m.at), 'title', m.title, 'text', m.text)::text
+    FROM kpi_http.marks(asked) AS m WHERE m.tags = 'year'
 $$;

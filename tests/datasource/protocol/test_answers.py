@@ -7,7 +7,8 @@ import pytest
 from tests.datasource.protocol.client import MARCH, Client
 
 FIRST = 1772319600000  # 2026-03-01 in Amsterdam
-DAY = 86_400_000
+DAY, MINUTE = 86_400_000, 60_000
+AT = 1772445600000  # 2026-03-02T10:00:00Z
 
 
 def test_a_series(client: Client) -> None:
@@ -254,3 +255,20 @@ def test_annotations(client: Client) -> None:
     assert both[0]["annotation"] == body["annotation"]
     one = client.post("/annotations", body, headers=client.token(["a"])).json
     assert [(one["time"], one["title"]) for one in one] == [(1767222000000, "2026")]
+
+
+def test_annotations_as_grafana_asks_a_data_source(client: Client) -> None:
+    span = {"from": "2025-12-31T23:00:00Z", "to": "2026-12-31T23:00:00Z"}
+    target = {"target": "annotations", "refId": "Anno", "payload": {"filters": {"tenant": "a"}}}
+    [table] = client.post("/query", {"range": span, "targets": [target]}).json
+    assert [column["text"] for column in table["columns"]] == ["time", "title", "text", "tags"]
+    assert table["refId"] == "Anno" and table["rows"] == [
+        [1767222000000, "2026", "2026", "year"],
+        [AT, "Quiz", "first data", "experience"],
+        [AT + 4 * MINUTE, "other", "first data", "experience"],
+    ]
+    later = {"from": "2026-03-02T10:04:00Z", "to": "2026-12-31T23:00:00Z"}
+    [table] = client.post("/query", {"range": later, "targets": [target]}).json
+    assert [row[1] for row in table["rows"]] == ["other"]
+    of_b = client.post("/query", {"range": later, "targets": [target]}, headers=client.token(["b"]))
+    assert of_b.status_code == 403
