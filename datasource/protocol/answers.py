@@ -30,7 +30,7 @@ class Asker(NamedTuple):
     def answers(self, kind: str, questions: Sequence[Fields]) -> list[Answer | ApiError]:
         """Return the answers of a kind (rows, frames) to questions, kept ones where there are.
 
-        One that is refused has its refusal in place of an answer; a single one raises it.
+        One that is refused has its refusal in place of an answer.
         """
         keys: list[str | None] = [None] * len(questions)
         if self.cache.room:
@@ -64,7 +64,8 @@ Answerer = Callable[[Asker, dict[str, Any]], Answer]
 def rows(asker: Asker, body: dict[str, Any]) -> Answer:
     """Answer POST /rows: a question on KPIs, or a list of things, as flat objects."""
     [answer] = asker.answers("rows", [question(body)])
-    assert isinstance(answer, Answer)
+    if isinstance(answer, ApiError):
+        raise answer
     return answer
 
 

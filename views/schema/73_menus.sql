@@ -73,9 +73,11 @@ CREATE FUNCTION kpi_http.metrics(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'description', k.description, 'payloads', (
         SELECT json_agg(p.payload) FROM (
-            SELECT json_build_object('label', f, 'name', f, 'type', CASE f WHEN 'by' THEN 'multi-select' ELSE 'select' END, 'options', kpi_http.options(k.dims, f)) AS payload
-            FROM unnest('{shape,by,interval,granularity,compare}'::text[]) AS f
-            -- A filter's options are asked for when its menu is opened.
+            SELECT json_build_object('label', f, 'name', f, 'type', 'select', 'options', kpi_http.options(k.dims, f)) AS payload
+            FROM unnest('{shape,interval,granularity,compare}'::text[]) AS f
+            -- The options of those with several values are asked for when their menu is opened: given here, simPod JSON would
+            -- not show which are chosen.
+            UNION ALL SELECT json_build_object('label', 'by', 'name', 'by', 'type', 'multi-select', 'placeholder', 'nothing')
             UNION ALL SELECT json_build_object('label', d, 'name', 'filters.' || d, 'type', 'multi-select', 'placeholder', 'all') FROM unnest(k.dims || ARRAY['tenant']) AS d
         ) AS p
     ))::text FROM kpi_admin.kpi AS k ORDER BY k.position

@@ -20,7 +20,7 @@ END
 $$;
 
 -- The answers to questions, in order: the range that each uses (null for lists), and its rows or frames with commas between.
--- One that is refused says so in place of its answer, unless it is the only one.
+-- One that is refused says so in place of its answer.
 CREATE FUNCTION kpi_http.answers(token_hash bytea, kind text, questions jsonb)
 RETURNS TABLE (starts text, ends text, body text, refused jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -42,7 +42,7 @@ BEGIN
             END IF;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-            IF jsonb_array_length(questions) = 1 OR state NOT LIKE 'KP4__' AND state NOT LIKE '22___' THEN
+            IF state NOT LIKE 'KP4__' AND state NOT LIKE '22___' THEN
                 RAISE;
             END IF;
             starts := NULL;

@@ -163,6 +163,11 @@ def test_a_target_that_is_wrong_says_so_and_loses_no_other(client: Client) -> No
     both = [targets[1], {"target": "messages", "refId": "B"}]
     refused, counted = client.post("/query", {"range": MARCH, "targets": both}, headers=b).json
     assert refused["error"]["code"] == "forbidden_tenant" and counted["target"] == "Messages"
+    for _ in range(3):  # whether the right one is kept or not
+        kept = client.post("/query", {"range": MARCH, "targets": [targets[1], targets[0]]})
+        assert kept.status_code == 200 and kept.json == [frames[1], frames[0]]
+    wrong = client.post("/query", {"range": MARCH, "targets": [targets[3], targets[0]]})
+    assert wrong.status_code == 400 and wrong.json["code"] == "invalid_field"
     wrong = client.post("/query", {"range": MARCH, "targets": [targets[0], targets[2]]})
     assert wrong.status_code == 404 and wrong.json["code"] == "unknown_kpi"
 
@@ -204,7 +209,7 @@ def test_menus(client: Client) -> None:
     options = [one["value"] for one in client.post("/metric-payload-options", by).json]
     assert options == ["device", "channel", "inbox", "category", "tenant"]
     [leads] = [one for one in metrics if one["value"] == "leads"]
-    assert [o["value"] for o in leads["payloads"][1]["options"]] == options
+    assert {"label": "by", "name": "by", "type": "multi-select", "placeholder": "nothing"} in leads["payloads"]
     assert client.post("/metric-payload-options", {**by, "name": "x"}).json == []
     filters = [o["name"] for o in leads["payloads"] if o["name"].startswith("filters.")]
     assert filters == [f"filters.{dim}" for dim in options]
