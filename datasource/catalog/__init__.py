@@ -98,10 +98,16 @@ class Catalog:
     def read(cls, folder: Path | None = None) -> "Catalog":
         """Reads a folder of definitions, by default the package's own. Raises DefinitionError."""
         folder = folder or views_folder()
+        listed = folder / "kpi" / "order.txt"
+        order = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+        place = {name: number for number, name in enumerate(order)}
         kpis = {
             path.stem: _kpi(path)
             for family in FAMILIES
-            for path in sorted((folder / "kpi" / family).glob("*.sql"))
+            for path in sorted(
+                (folder / "kpi" / family).glob("*.sql"),
+                key=lambda path: (place.get(path.stem, len(place)), path),
+            )
         }
         facts = {path.stem: _fact(path) for path in sorted((folder / "facts").glob("*.sql"))}
         return cls(folder, kpis, facts, tuple(sorted((folder / "schema").glob("*.sql"))))
