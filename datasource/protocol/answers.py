@@ -86,15 +86,14 @@ def query(asker: Asker, body: dict[str, Any]) -> Answer:
         asker.check()
     answers = iter(asker.answers("frames", asked))
     found = [one if isinstance(one, ApiError) else next(answers) for one in read]
-    answered = [answer for answer in found if isinstance(answer, Answer)]
-    for refusal in found[: 0 if answered else 1]:
-        assert isinstance(refusal, ApiError)
-        raise refusal
+    refused = [one for one in found if isinstance(one, ApiError)]
+    if refused and len(refused) == len(found):
+        raise refused[0]
     frames = [
-        one.body if isinstance(one, Answer) else _refused(one, target)
+        _refused(one, target) if isinstance(one, ApiError) else one.body
         for one, target in zip(found, targets, strict=True)
     ]
-    first = answered[0] if answered else Answer(None, None, "")
+    first = next((one for one in found if isinstance(one, Answer)), Answer(None, None, ""))
     return first._replace(body=",".join(filter(None, frames)))
 
 
