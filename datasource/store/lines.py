@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -49,8 +50,8 @@ class Chunk:
     first: int  # the number of the first line
     done: int  # bytes of all files read up to here, as they are stored
     lines: list[bytes] = field(default_factory=list)
-    # By tenant and index, the events as lines of COPY.
-    events: dict[str, dict[int, str]] = field(default_factory=dict)
+    # By tenant, the events as lines of COPY, with their indexes.
+    events: dict[str, tuple["array[int]", str]] = field(default_factory=dict)
     # By kind, the entities: index, tenant, values.
     entities: dict[str, list[tuple[int, str, list[str | None]]]] = field(default_factory=dict)
     set_aside: list[tuple[int, str]] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Chunk:
 
     def parse(self) -> None:
         """Sort the lines into events, entities and what is set aside."""
+        events: dict[str, tuple[array[int], list[str]]] = {}
         for index, line in enumerate(self.lines):
             try:
                 if len(line) > LINE_BYTES:
@@ -69,10 +71,14 @@ class Chunk:
                 continue
             if kind == EVENT:
                 row = copied(values) if b"\\" in line else "\t".join(values)
-                self.events.setdefault(tenant, {})[index] = row
+                indexes, rows = events.get(tenant) or events.setdefault(tenant, (array("i"), []))
+                indexes.append(index)
+                rows.append(row)
             else:
                 given = [None if value is NULL else value for value in values]
                 self.entities.setdefault(kind, []).append((index, tenant, given))
+        # One text a tenant goes from process to process faster than its lines.
+        self.events = {tenant: (of, "\n".join(rows)) for tenant, (of, rows) in events.items()}
 
 
 def files(paths: Sequence[str | Path]) -> list[str]:

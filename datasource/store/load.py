@@ -194,15 +194,15 @@ class _Load:
     def _append(self, chunk: Chunk) -> bool:
         """Copy the events straight into their table, which fails when it has one of them."""
         parts: list[str] = []
-        for tenant, rows in chunk.events.items():
+        for tenant, (_, rows) in chunk.events.items():
             start = f"{self.tenants[tenant]}\t{self.load_no}\t"
-            parts += (start, f"\n{start}".join(rows.values()), "\n")
+            parts += (start, rows.replace("\n", f"\n{start}"), "\n")
         try:
             with self.connection.transaction():
                 self._copy(APPEND, parts)
         except UniqueViolation:
             return False
-        self.counts["taken"] += sum(map(len, chunk.events.values()))
+        self.counts["taken"] += sum(len(of) for of, _ in chunk.events.values())
         return True
 
     def _merge(self, chunk: Chunk) -> None:
@@ -212,8 +212,8 @@ class _Load:
             COPY_STAGED,
             (
                 f"{index}\t{self.tenants[tenant]}\t{self.load_no}\t{row}\n"
-                for tenant, rows in chunk.events.items()
-                for index, row in rows.items()
+                for tenant, (of, rows) in chunk.events.items()
+                for index, row in zip(of, rows.split("\n"), strict=True)
             ),
         )
         [(taken, same, others)] = self.connection.execute(MERGE)

@@ -42,6 +42,7 @@ UNION ALL
 SELECT %(kpi_id)s, tenant_no, true, %(first)s, -1, array_agg(DISTINCT entity), NULL FROM lists GROUP BY tenant_no"""
 ALL_TIME = (date(2000, 1, 1), date(2101, 2, 1))
 KEEP_RETIRED = "2 minutes"  # longer than any statement may run
+AT_ONCE = 40  # drops of a transaction: each commit waits for the disk, each drop holds some locks
 
 
 def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], generation: int) -> int:
@@ -134,15 +135,15 @@ def replace_views(connection: Connection, every: dict[str, Compiled], which: lis
 
 
 def drop_retired(connection: Connection) -> None:
-    """Drops what nothing has pointed to for a while, one by one and without waiting for readers."""
+    """Drops what nothing has pointed to for a while, a few at a time and without waiting for readers."""
     rows = connection.execute(
-        "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval "
-        "ORDER BY relation",
+        "SELECT relation FROM kpi_admin.retired_slice WHERE retired_at < clock_timestamp() - %s::interval ORDER BY relation",
         [KEEP_RETIRED],
     ).fetchall()
-    for (relation,) in rows:
-        if _drop(connection, f"MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(relation)}"):
-            connection.execute("DELETE FROM kpi_admin.retired_slice WHERE relation = %s", [relation])
+    for start in range(0, len(rows), AT_ONCE):
+        with connection.transaction():
+            dropped = [one for (one,) in rows[start : start + AT_ONCE] if _drop(connection, f"MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(one)}")]
+            connection.execute("DELETE FROM kpi_admin.retired_slice WHERE relation = ANY (%s)", [dropped])
     aside = connection.execute(
         "SELECT relkind::text, relname FROM pg_class WHERE relnamespace = 'kpi_retired'::regnamespace AND relkind IN ('r', 'v') "
         "ORDER BY relkind DESC"  # views before the tables they read
