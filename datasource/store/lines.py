@@ -17,7 +17,7 @@ from array import array
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -174,18 +174,23 @@ def parsed(chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
         with ExitStack() as workers:  # which end when their input does
             for chunk in islice(chunks, min(processors, MOST_WORKERS)):
                 worker = workers.enter_context(_worker())
-                _send(chunk, worker.stdin)
+                _send(_joined(chunk), worker.stdin)
                 busy.append((worker, chunk))
             while busy:
                 worker, sent = busy.popleft()
                 chunk = _receive(worker.stdout)
                 chunk.lines = sent.lines
                 for following in islice(chunks, 1):
-                    _send(following, worker.stdin)
+                    _send(_joined(following), worker.stdin)
                     busy.append((worker, following))
                 yield chunk
     except (EOFError, BrokenPipeError, pickle.UnpicklingError):
         raise StoreError("a process that parses records ended") from None
+
+
+def _joined(chunk: Chunk) -> Chunk:
+    """Return a chunk to be sent: one text of all lines is sent faster than they are."""
+    return replace(chunk, lines=[b"\n".join(chunk.lines)])
 
 
 def _worker() -> subprocess.Popen[bytes]:
@@ -212,6 +217,7 @@ def work() -> None:
     with suppress(EOFError, BrokenPipeError):
         while True:
             chunk = _receive(sys.stdin.buffer)
+            chunk.lines = chunk.lines[0].split(b"\n")
             chunk.parse()
             chunk.lines = []  # the load has them
             _send(chunk, sys.stdout.buffer)

@@ -51,6 +51,8 @@ def refresh(connection: Connection, catalog: Catalog, *, full: bool = False) -> 
     connection.execute("SELECT pg_advisory_lock(%s)", [REFRESH_LOCK])
     try:
         slices.drop_retired(connection)
+        # Else all blocks that VACUUM has not seen yet count as new ones.
+        connection.execute("SELECT brin_summarize_new_values('kpi_data.event_load_no')")
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             return _Refresh(connection, catalog, full).run()
