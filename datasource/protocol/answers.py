@@ -33,7 +33,9 @@ class Asker(NamedTuple):
         One that is refused has its refusal in place of an answer.
         """
         keys: list[str | None] = [None] * len(questions)
-        if self.cache.room:
+        if not questions:
+            self.check()
+        elif self.cache.room:
             rows = self.database.fetch(
                 "SELECT kpi_http.keys(%s, %s)", self.token, Jsonb(questions, orjson.dumps)
             )
@@ -82,8 +84,6 @@ def query(asker: Asker, body: dict[str, Any]) -> Answer:
         raise ApiError(422, "too_many_targets", f"A query has at most {TARGETS} targets.")
     read = [_target(target, body) for target in targets]
     asked = [one for one in read if not isinstance(one, ApiError)]
-    if not asked:
-        asker.check()
     answers = iter(asker.answers("frames", asked))
     found = [one if isinstance(one, ApiError) else next(answers) for one in read]
     refused = [one for one in found if isinstance(one, ApiError)]

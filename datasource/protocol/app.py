@@ -1,6 +1,8 @@
 """The Flask application: `gunicorn 'datasource.protocol.app:create_app()'`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -51,31 +53,32 @@ def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
 def _answer_questions(app: Flask, database: Database, kept: cache.Cache, rate: int) -> None:
     """Add the paths that need a token."""
 
-    def asker() -> Asker:
+    @contextmanager
+    def asking() -> Iterator[Asker]:
         token = access.token_of(request)
         access.count(database, token, rate)
-        return Asker(token, database, kept)
+        asker = Asker(token, database, kept)
+        try:
+            yield asker
+        except ApiError as refusal:
+            # Who has no valid token is told that, whatever else is wrong with the question; a
+            # database that is busy or away is not asked once more.
+            if refusal.status < 429:
+                asker.check()
+            raise
 
     def add(path: str, answerer: Answerer) -> None:
         def posted() -> Response:
-            asking, body = asker(), _body()
-            try:
-                answer = answerer(asking, parse(body))
-            except ApiError:
-                asking.check()  # who has no valid token is told that, whatever else is wrong
-                raise
+            with asking() as asker:
+                answer = answerer(asker, parse(_body()))
             return Response(f"[{answer.body}]", mimetype="application/json", headers=answer.headers)
 
         app.post(path, endpoint=path)(posted)
 
     @app.get("/export/<name>.csv")
     def exported(name: str) -> Response:
-        asking = asker()
-        try:
-            lines, headers = export(asking, name, request.args)
-        except ApiError:
-            asking.check()
-            raise
+        with asking() as asker:
+            lines, headers = export(asker, name, request.args)
         return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
     for path, post in POSTS.items():

@@ -183,11 +183,9 @@ DECLARE
     first date := (SELECT min(r.first_day) FROM unnest(ranges) AS r);
     last date := (SELECT max(r.last_day) FROM unnest(ranges) AS r);
     key_text text := CASE bucket
-        WHEN 'total' THEN 'NULL::timestamp'
         WHEN 'hour' THEN 's.hour AT TIME ZONE ''UTC'''
-        WHEN 'day' THEN 's.day::timestamp'
         WHEN 'weekday hour' THEN 'date_trunc(''hour'', s.hour AT TIME ZONE r.zone)'
-        ELSE format('date_trunc(%L, s.day::timestamp)', bucket)
+        ELSE format('kpi_admin.bucket_key(%L, s.day)', bucket)
     END;
     filter_text text;
     rows_text text;
@@ -297,9 +295,6 @@ CREATE OR REPLACE FUNCTION kpi_admin.points(
     k kpi_admin.kpi, ranges kpi_admin.tenant_range[], hourly boolean, shape text, bucket text, conditions jsonb, by text[], viewer_zone text
 ) RETURNS TABLE (pos bigint, instant timestamptz, dims text[], value numeric)
 LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    bucket_count bigint;
-    group_count bigint;
 BEGIN
     IF k.fold IN ('value', 'level') THEN
         RETURN QUERY

@@ -158,7 +158,6 @@ BEGIN
     IF q.list IN ('range', 'freshness') THEN
         RETURN NULL;
     END IF;
-    q.shape := coalesce(q.shape, 'series');
     q.bucket := coalesce(q.bucket, 'auto');
     q.zone := kpi_admin.known_zone(q.zone);
     q.filters := (
