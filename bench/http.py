@@ -2,12 +2,11 @@
 
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import orjson
 from flask import Flask
 from psycopg.types.json import Jsonb
 
-from bench.place import RANGES, Connection, Place, Row, faster, in_turn
+from bench.place import RANGES, Connection, Place, Row, faster, in_turn, running
 from datasource import demo
 from datasource.cli.server import GUNICORN
 from datasource.protocol import tokens
@@ -174,17 +173,7 @@ def _rate(port: int, token: str, question: dict[str, Any], lasting: float) -> fl
     return done / (time.perf_counter() - start)
 
 
-@contextmanager
-def worker(app: str, environment: dict[str, str]) -> Iterator[int]:
+def worker(app: str, environment: dict[str, str]) -> AbstractContextManager[int]:
     """Run one gunicorn worker for an application; give its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    bind = ["--workers", "1", "--bind", f"127.0.0.1:{port}", app]
-    program = [sys.executable, *GUNICORN.split(), *bind]
-    with subprocess.Popen(program, env={**os.environ, **environment}) as server:
-        while server.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
-            time.sleep(0.05)
-        try:
-            yield port
-        finally:
-            server.terminate()
+    program = [sys.executable, *GUNICORN.split(), "--workers", "1", "--bind", "127.0.0.1:{port}", app]
+    return running(program, environment)

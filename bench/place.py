@@ -1,8 +1,11 @@
 """What the parts share: databases with demo data, calls timed in turn, rows of figures."""
 
 import os
+import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -111,3 +114,18 @@ def faster(what: str, ours: Callable[[], Any], other: Callable[[], Any], bar: in
     fast, slow = in_turn(15, ours, other)
     aim = (f"≥ {bar} ×", slow >= bar * fast) if bar else ("", None)
     return Row(what, f"{fast:.1f} ms", f"{slow:.1f} ms", f"{slow / fast:.1f} ×", *aim)
+
+
+@contextmanager
+def running(program: list[str], environment: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a server, whose command has `{port}` where a free port belongs; give that when it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [word.replace("{port}", str(port)) for word in program]
+    with subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL) as server:
+        while server.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.05)
+        try:
+            yield port
+        finally:
+            server.terminate()

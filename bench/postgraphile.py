@@ -4,18 +4,14 @@
 """
 
 import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
 import orjson
 
 from bench.http import QUESTIONS, Client, worker
-from bench.place import RANGES, Place, Row, faster
+from bench.place import RANGES, Place, Row, faster, running
 from datasource import demo
 from datasource.protocol import tokens
 from datasource.store.connection import connect
@@ -44,7 +40,9 @@ def run(place: Place) -> list[Row]:
     ours |= {name: int(at.timestamp() * 1000) for name, at in (("from", starts), ("to", ends))}
     given = f'no: {no}, starts: "{starts.isoformat()}", ends: "{ends.isoformat()}", zone: "{zone}"'
     env, found = {"DATABASE_URL": url, "CHATKPI_CACHE": "0", "CHATKPI_LOG": "warning"}, []
-    with worker("datasource.protocol.app:create_app()", env) as port, served(program, url) as other:
+    quiet = ["--disable-query-log", "--disable-graphiql", "--no-setof-functions-contain-nulls"]
+    other_program = [program, "-c", url, "-s", "otherwise", "-n", "127.0.0.1", "-p", "{port}", *quiet]
+    with worker("datasource.protocol.app:create_app()", env) as port, running(other_program) as other:
         client, graphql = Client(port, token), HTTPConnection("127.0.0.1", other)
         for number, (name, (question, _)) in enumerate(QUESTIONS.items()):
             asked = orjson.dumps({"query": f"{{ f{number}({given}) {{ nodes }} }}"})
@@ -60,19 +58,3 @@ def run(place: Place) -> list[Row]:
             assert sorted(round(n, 6) for n in ask()) == sorted(round(n, 6) for n in rows()), name
             found.append(faster(f"{name}, p50; PostGraphile", rows, ask))
     return found
-
-
-@contextmanager
-def served(program: str, url: str) -> Iterator[int]:
-    """Run PostGraphile over the functions; give its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    quiet = ["--disable-query-log", "--disable-graphiql", "--no-setof-functions-contain-nulls"]
-    command = [program, "-c", url, "-s", "otherwise", "-n", "127.0.0.1", "-p", str(port), *quiet]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        while server.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
-            time.sleep(0.1)
-        try:
-            yield port
-        finally:
-            server.terminate()

@@ -10,15 +10,12 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -27,6 +24,7 @@ from typing import Any
 
 import psycopg
 
+from bench.place import running
 from datasource import demo
 from datasource.catalog import Catalog
 from datasource.cli.server import GUNICORN
@@ -140,19 +138,11 @@ def restart(url: str, home: Path) -> tuple[float, float]:
             time.sleep(0.02)
 
 
-@contextmanager
-def serving(url: str) -> Iterator[int]:
+def serving(url: str) -> AbstractContextManager[int]:
     """Run the server with two workers; give its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     app = "datasource.protocol.app:create_app()"
-    command = [sys.executable, *GUNICORN.split(), "--bind", f"127.0.0.1:{port}", "--workers", "2"]
-    env = {**os.environ, "DATABASE_URL": url, "CHATKPI_NOW": NOW}
-    with subprocess.Popen([*command, app], env=env) as server:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            time.sleep(0.1)
-        yield port
-        server.terminate()
+    program = [sys.executable, *GUNICORN.split(), "--bind", "127.0.0.1:{port}", "--workers", "2", app]
+    return running(program, {"DATABASE_URL": url, "CHATKPI_NOW": NOW, "CHATKPI_LOG": "warning"})
 
 
 def filled(url: str, folder: Path) -> str:
