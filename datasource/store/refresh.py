@@ -134,7 +134,7 @@ class _Refresh:
         if self.full:
             self._execute("DELETE FROM kpi_fact.contact; DELETE FROM kpi_fact.conversation")
         for table, column in (("contact", "contact"), ("conversation", "conversation"), ("staff", '"user"')):
-            # In the order of their first events: who is active together has neighbouring numbers, and shares bitmaps.
+            # In the order of their first events: who is active together has neighbouring numbers.
             self._execute(
                 f"""INSERT INTO kpi_fact.{table} (tenant_no, {column})
                 SELECT tenant_no, {column} FROM kpi_data.event AS e WHERE load_no > %s AND {column} IS NOT NULL

@@ -14,32 +14,6 @@ from psycopg.rows import TupleRow
 from datasource.compile import Compiled, public_view, quote, slice_select
 from datasource.store.connection import Connection
 
-# From so many members of a tenant in a slice, and in a chunk on average, bitmaps are faster than lists.
-LARGE, CROWD = 100, 2
-DAY_AMOUNT = """
-INSERT INTO kpi_admin.day_amount SELECT %(kpi_id)s, tenant_no, day, {amount} FROM {slice} GROUP BY tenant_no, day"""
-DAY_MEMBERS = """
-WITH days AS MATERIALIZED (
-    SELECT DISTINCT tenant_no, day, entity >> 11 AS chunk, entity FROM {slice}
-), crowded AS MATERIALIZED (
-    SELECT tenant_no FROM (SELECT tenant_no, count(*) AS n FROM days GROUP BY tenant_no, day, chunk) AS chunks
-    GROUP BY tenant_no HAVING sum(n) >= %(large)s AND avg(n) >= %(crowd)s
-), bitmaps AS MATERIALIZED (
-    SELECT tenant_no, day, chunk, bit_or(set_bit(repeat('0', 2048)::bit(2048), entity & 2047, 1)) AS members
-    FROM days WHERE tenant_no IN (SELECT tenant_no FROM crowded) GROUP BY tenant_no, day, chunk
-), lists AS MATERIALIZED (
-    SELECT tenant_no, day, entity FROM days WHERE tenant_no NOT IN (SELECT tenant_no FROM crowded)
-), noted AS (
-    UPDATE kpi_admin.slice SET crowded = ARRAY(SELECT tenant_no FROM crowded) WHERE kpi_id = %(kpi_id)s AND first = %(first)s
-)
-INSERT INTO kpi_admin.day_members
-SELECT %(kpi_id)s, tenant_no, false, day, chunk, NULL::integer[], members FROM bitmaps
-UNION ALL
-SELECT %(kpi_id)s, tenant_no, true, %(first)s, chunk, NULL, bit_or(members) FROM bitmaps GROUP BY tenant_no, chunk
-UNION ALL
-SELECT %(kpi_id)s, tenant_no, false, day, -1, array_agg(entity), NULL FROM lists GROUP BY tenant_no, day
-UNION ALL
-SELECT %(kpi_id)s, tenant_no, true, %(first)s, -1, array_agg(DISTINCT entity), NULL FROM lists GROUP BY tenant_no"""
 ALL_TIME = (date(2000, 1, 1), date(2101, 2, 1))
 KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 AT_ONCE = 40  # drops of a transaction: each commit waits for the disk, each drop holds some locks
@@ -51,22 +25,23 @@ def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], 
     standing = connection.execute("SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]).fetchall()
     spans = sorted({_span(compiled, month, standing) for month in months})
     for first, last in spans:
-        forget(connection, kpi_id, first, last)
+        _retire(connection, kpi_id, first, last)
         _build(connection, compiled, first, last, generation)
     return len(spans)
 
 
-def forget(connection: Connection, kpi_id: str, first: date = date.min, last: date = date.max) -> None:
-    """Retires a KPI's slices that lie within [first, last)."""
-    asked = [kpi_id, first, last]
+def forget(connection: Connection, kpi_id: str) -> None:
+    """Retires all of a KPI's slices."""
+    _retire(connection, kpi_id, date.min, date.max)
+    connection.execute("SELECT kpi_admin.unfold(%s)", [kpi_id])
+
+
+def _retire(connection: Connection, kpi_id: str, first: date, last: date) -> None:
     connection.execute(
         "WITH old AS (DELETE FROM kpi_admin.slice WHERE kpi_id = %s AND first >= %s AND last <= %s RETURNING relation) "
         "INSERT INTO kpi_admin.retired_slice SELECT relation FROM old",
-        asked,
+        [kpi_id, first, last],
     )
-    for table in ("day_amount", "day_members"):
-        statement = f"DELETE FROM kpi_admin.{table} WHERE kpi_id = %s AND day >= %s AND day < %s"
-        connection.execute(statement.encode(), asked)
 
 
 def _span(compiled: Compiled, month: date, standing: list[TupleRow]) -> tuple[date, date]:
@@ -89,20 +64,16 @@ def _build(connection: Connection, compiled: Compiled, first: date, last: date, 
     select = slice_select(compiled, first, last)
     connection.execute(f"CREATE MATERIALIZED VIEW {name} AS {select}".encode())
     [(rows, newest)] = connection.execute(f"SELECT count(*), max(newest) FROM {name}".encode())
-    if not rows:
+    if rows:
+        connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
+        connection.execute(
+            "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, newest_event) VALUES (%s, %s, %s, %s, %s)",
+            [kpi_id, first, last, relation, newest],
+        )
+    else:
         connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
-        return
-    connection.execute(f"CREATE INDEX ON {name} (tenant_no, day)".encode())
-    connection.execute(
-        "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation, newest_event) VALUES (%s, %s, %s, %s, %s)",
-        [kpi_id, first, last, relation, newest],
-    )
-    if compiled.fold in ("value", "level"):
-        return
-    amount = "count(DISTINCT entity)" if compiled.entity else "sum(amount)"
-    for statement in (DAY_AMOUNT, DAY_MEMBERS)[: 2 if compiled.entity else 1]:
-        asked = {"kpi_id": kpi_id, "first": first, "large": LARGE, "crowd": CROWD}
-        connection.execute(statement.format(slice=name, amount=amount).encode(), asked)
+    if compiled.fold not in ("value", "level"):
+        connection.execute("SELECT kpi_admin.fold(%s, %s, %s, %s)", [kpi_id, first, last, relation if rows else None])
 
 
 def replace_views(connection: Connection, every: dict[str, Compiled], which: list[Compiled]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from datasource.store import slices
 from tests.agreement import Http, agrees, ask_sql, installed
 from tests.conftest import Databases
 from tests.oracle import Oracle, QuestionError
@@ -24,9 +23,6 @@ RUNS, TENANTS = 10, 20
 def test_answers_equal_the_oracle(
     seed: int, database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Bitmaps of members, which pay for large slices only: for none of these, for all, for some.
-    monkeypatch.setattr(slices, "LARGE", (slices.LARGE, 0, 12)[seed % 3])
-    monkeypatch.setattr(slices, "CROWD", 0)
     records = tenants(seed, TENANTS)
     oracle = Oracle(records, NOW)
     url, connection = installed(database, records, tmp_path, NOW.isoformat())

@@ -56,20 +56,30 @@ CREATE TABLE IF NOT EXISTS kpi_admin.dim (
 CREATE TABLE IF NOT EXISTS kpi_admin.slice (
     kpi_id text NOT NULL, first date NOT NULL, last date NOT NULL,      -- local days [first, last)
     relation text NOT NULL,
-    crowded integer[] NOT NULL DEFAULT '{}',        -- the tenants whose members are kept as bitmaps
     newest_event timestamptz, refreshed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (kpi_id, first)
 );
--- The slices folded by day, without hours and dimensions, which is what most questions need: sums, or how many counted; and
--- who counted, on each day and, with the slice's first day, in all of it, as a list or as bitmaps of 2,048 numbers (a chunk).
+-- The slices folded by day, without hours and dimensions, which is what most questions need: sums, or how many counted.
+-- Of those who counted on a day, new[i] had last counted on since[i] or before (-infinity: never), so that how many of them
+-- are new in a range is one element, and a distinct count one of each day.
+DO $$
+BEGIN
+    IF to_regclass('kpi_admin.day_members') IS NOT NULL THEN  -- as it was folded before
+        DROP TABLE kpi_admin.day_members, kpi_admin.day_amount;
+        UPDATE kpi_admin.kpi SET stale = true;
+    END IF;
+END
+$$;
 CREATE TABLE IF NOT EXISTS kpi_admin.day_amount (
     kpi_id text COLLATE "C" NOT NULL, tenant_no integer NOT NULL, day date NOT NULL, amount numeric,
-    PRIMARY KEY (kpi_id, tenant_no, day)
+    since date[], new integer[], PRIMARY KEY (kpi_id, tenant_no, day)
+) WITH (toast_tuple_target = 8160);         -- a row is read in one piece
+-- Who counted on each day, and when they last did before: what `new` is made from.
+CREATE TABLE IF NOT EXISTS kpi_admin.counted_day (
+    kpi_id text COLLATE "C" NOT NULL, entity integer NOT NULL, day date NOT NULL, tenant_no integer NOT NULL, before date NOT NULL,
+    PRIMARY KEY (kpi_id, entity, day)
 );
-CREATE TABLE IF NOT EXISTS kpi_admin.day_members (
-    kpi_id text COLLATE "C" NOT NULL, tenant_no integer NOT NULL, whole boolean NOT NULL, day date NOT NULL, chunk integer NOT NULL,
-    entities integer[], members bit(2048), PRIMARY KEY (kpi_id, tenant_no, whole, day, chunk)
-);
+CREATE INDEX IF NOT EXISTS counted_day_day ON kpi_admin.counted_day (kpi_id, day, tenant_no);
 -- Slices that nothing points to any more; dropped a while later, when no query can be reading them.
 CREATE TABLE IF NOT EXISTS kpi_admin.retired_slice (
     relation text PRIMARY KEY, retired_at timestamptz NOT NULL DEFAULT clock_timestamp()

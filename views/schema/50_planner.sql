@@ -109,63 +109,20 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE bucket WHEN 'total' THEN NULL WHEN 'day' THEN day::timestamp ELSE date_trunc(bucket, day::timestamp) END
 $$;
 
--- Who counted in some ranges, by bucket and tenant (0 when not asked by tenant): lists of numbers, or bitmaps of 2,048.
--- A slice that a bucket needs whole has its members united already.
-CREATE OR REPLACE FUNCTION kpi_admin.members(k kpi_admin.kpi, ranges kpi_admin.tenant_range[], bucket text, by_tenant boolean)
-RETURNS TABLE (key timestamp, who integer, chunk integer, entities integer[], members bit)
-LANGUAGE sql STABLE AS $$
-    SELECT kpi_admin.bucket_key(bucket, d.day), CASE WHEN by_tenant THEN r.tenant_no ELSE 0 END, d.chunk, d.entities, d.members
-    FROM unnest(ranges) AS r
-    JOIN kpi_admin.slice AS s ON s.kpi_id = k.kpi_id AND s.first < r.last_day AND s.last > r.first_day
-    JOIN kpi_admin.day_members AS d ON d.kpi_id = s.kpi_id AND d.tenant_no = r.tenant_no
-        AND d.whole = ((bucket = 'total' OR bucket = 'month' AND s.last - s.first <= 31) AND s.first >= r.first_day AND s.last <= r.last_day)
-        AND d.day >= greatest(s.first, r.first_day) AND d.day < least(s.last, r.last_day)
-$$;
-
--- A question of whole days without dimensions: its two sums by bucket key and tenant, from what is kept folded by day.
--- A distinct count unites lists of who counted or, when there are bitmaps, bitmaps, which is as exact and faster.
+-- A question of whole days without dimensions: its two sums by bucket key and tenant (0 when not asked by tenant), from what
+-- is kept folded by day. Who counts is counted on the first such day of a bucket, or of the range when accumulated.
 CREATE OR REPLACE FUNCTION kpi_admin.folded_days(
     k kpi_admin.kpi, ranges kpi_admin.tenant_range[], bucket text, by_tenant boolean, cumulative boolean
 ) RETURNS TABLE (key timestamp, who integer, numerator numeric, denominator numeric)
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    IF k.entity IS NULL OR NOT cumulative AND (bucket = 'day' OR bucket = 'month' AND k.grain = 'month') THEN
-        RETURN QUERY
-        SELECT kpi_admin.bucket_key(bucket, d.day), CASE WHEN by_tenant THEN r.tenant_no ELSE 0 END, sum(d.amount * p.numerator), sum(d.amount * p.denominator)
-        FROM unnest(ranges) AS r CROSS JOIN unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator)
-        JOIN kpi_admin.day_amount AS d ON d.kpi_id = p.part AND d.tenant_no = r.tenant_no AND d.day >= r.first_day AND d.day < r.last_day
-        GROUP BY 1, 2;
-    ELSIF NOT EXISTS (
-        SELECT FROM unnest(ranges) AS r JOIN kpi_admin.slice AS s
-            ON s.kpi_id = k.kpi_id AND s.first < r.last_day AND s.last > r.first_day AND r.tenant_no = ANY (s.crowded)
-    ) THEN
-        RETURN QUERY
-        WITH seen AS (
-            SELECT m.key, m.who, e FROM kpi_admin.members(k, ranges, bucket, by_tenant) AS m, unnest(m.entities) AS e
-        )
-        -- Accumulated, everyone counts where first seen: running sums over that are the distinct counts so far.
-        SELECT f.key, f.who, count(*)::numeric, 0::numeric
-        FROM (SELECT min(s.key) AS key, s.who FROM seen AS s WHERE cumulative GROUP BY s.who, s.e) AS f GROUP BY 1, 2
-        UNION ALL
-        SELECT s.key, s.who, count(DISTINCT s.e)::numeric, 0::numeric FROM seen AS s WHERE NOT cumulative GROUP BY 1, 2;
-    ELSE
-        RETURN QUERY
-        WITH united AS (
-            SELECT m.key, m.who, coalesce(e >> 11, m.chunk) AS chunk,
-                bit_or(coalesce(m.members, set_bit(repeat('0', 2048)::bit(2048), e & 2047, 1))) AS members
-            FROM kpi_admin.members(k, ranges, bucket, by_tenant) AS m LEFT JOIN LATERAL unnest(m.entities) AS e ON true
-            GROUP BY 1, 2, 3
-        ), so_far AS (
-            SELECT u.key, u.who, u.chunk, bit_count(bit_or(u.members) OVER (PARTITION BY u.who, u.chunk ORDER BY u.key)) AS n
-            FROM united AS u WHERE cumulative
-        ), added AS (
-            SELECT s.key, s.who, s.n - lag(s.n, 1, 0::bigint) OVER (PARTITION BY s.who, s.chunk ORDER BY s.key) AS n FROM so_far AS s
-            UNION ALL
-            SELECT u.key, u.who, bit_count(u.members) FROM united AS u WHERE NOT cumulative
-        )
-        SELECT a.key, a.who, sum(a.n), 0::numeric FROM added AS a GROUP BY 1, 2;
-    END IF;
-END
+LANGUAGE sql STABLE AS $$
+    SELECT b.key, CASE WHEN by_tenant THEN r.tenant_no ELSE 0 END,
+        sum(p.numerator * CASE WHEN k.entity IS NULL THEN d.amount
+            ELSE d.new[width_bucket(CASE WHEN cumulative THEN r.first_day ELSE greatest(b.key::date, r.first_day) END - 1, d.since)] END),
+        sum(p.denominator * d.amount)
+    FROM unnest(ranges) AS r CROSS JOIN unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator)
+    JOIN kpi_admin.day_amount AS d ON d.kpi_id = p.part AND d.tenant_no = r.tenant_no AND d.day >= r.first_day AND d.day < r.last_day
+    CROSS JOIN LATERAL (SELECT kpi_admin.bucket_key(bucket, d.day)) AS b (key)
+    GROUP BY 1, 2
 $$;
 
 -- The same of any question, from the slices themselves: with dimensions, with hours.
