@@ -7,12 +7,14 @@ all earlier ones.
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 import psycopg
 from psycopg.errors import UndefinedTable, UniqueViolation
@@ -20,11 +22,12 @@ from psycopg.errors import UndefinedTable, UniqueViolation
 from datasource.store.connection import Connection
 from datasource.store.contract import COLUMNS, EVENT
 from datasource.store.errors import StoreError
-from datasource.store.lines import LINE_BYTES, Chunk, chunks, files, parsed, size
+from datasource.store.lines import LINE_BYTES, Chunk, Events, chunks, files, parsed, size
 
 LOAD_LOCK = 0x6B706902
 BATCH_LINES = 200_000
 SHOWN = 100  # records set aside that are told of one by one
+TAKEN = "id: taken by another content"
 ZONE = COLUMNS["tenant"].index("timezone")
 
 
@@ -42,33 +45,14 @@ UPDATE kpi_admin.load SET loaded_at = clock_timestamp(), taken = %(taken)s,
     already_had = %(already_had)s, set_aside = %(set_aside)s WHERE load_no = %(no)s
 """
 APPEND = f"COPY kpi_data.event ({_columns(EVENT)}) FROM STDIN".encode()
-STAGE = b"""
-CREATE TEMP TABLE IF NOT EXISTS staged (line integer, LIKE kpi_data.event) ON COMMIT DROP;
-TRUNCATE staged
+# The events of a tenant that are there already: their places in a list of ids, their contents.
+# Lateral, for PostgreSQL to use the key and never read the whole table.
+KNOWN = """
+SELECT given.place - 1, e.content
+FROM jsonb_array_elements_text(%s::jsonb) WITH ORDINALITY AS given (id, place) CROSS JOIN LATERAL (
+    SELECT content FROM kpi_data.event WHERE tenant_no = %s AND id = given.id LIMIT 1
+) AS e
 """
-COPY_STAGED = f"COPY staged (line, {_columns(EVENT)}) FROM STDIN".encode()
-# One statement, so that every row is looked up once: what is new is added, the others are told
-# apart. The lookup is lateral for PostgreSQL to use the key and never read the whole table.
-MERGE = f"""
-WITH ranked AS (
-    SELECT s.line, s.content, e.content AS had,
-        first_value(s.content) OVER same AS first, row_number() OVER same AS place
-    FROM staged AS s
-    LEFT JOIN LATERAL (
-        SELECT content FROM kpi_data.event WHERE tenant_no = s.tenant_no AND id = s.id LIMIT 1
-    ) AS e ON true
-    WINDOW same AS (PARTITION BY s.tenant_no, s.id ORDER BY s.line)
-), added AS (
-    INSERT INTO kpi_data.event ({_columns(EVENT)})
-    SELECT {_columns(EVENT)} FROM staged
-    WHERE line IN (SELECT line FROM ranked WHERE had IS NULL AND place = 1)
-    RETURNING 1
-)
-SELECT (SELECT count(*) FROM added),
-    count(*) FILTER (WHERE content = coalesce(had, first)),
-    coalesce(array_agg(line ORDER BY line) FILTER (WHERE content <> coalesce(had, first)), '{{}}')
-FROM ranked WHERE had IS NOT NULL OR place > 1
-""".encode()
 
 
 # A bot keeps its first name, and is described by it unless the record says otherwise.
@@ -156,23 +140,26 @@ class _Load:
         """Write the chunks, a transaction for each batch; give, for each, the bytes read so far."""
         chunk = next(parsed, None)
         while chunk is not None:
-            with self.connection.transaction():
+            with self.connection.transaction(), ThreadPoolExecutor(1) as writer:
                 # The number of the load becomes visible together with its events.
                 [(self.load_no,)] = self.connection.execute(
                     "INSERT INTO kpi_admin.load DEFAULT VALUES RETURNING load_no"
                 )
                 before, end = self.counts.copy(), self.lines + BATCH_LINES
                 while chunk is not None and self.lines < end:
-                    self._take(chunk)
-                    yield chunk.done
-                    chunk = next(parsed, None)
+                    taking, done = writer.submit(self._take, chunk), chunk.done
+                    chunk = next(parsed, None)  # while PostgreSQL stores the one before
+                    taking.result()
+                    yield done
                 self.connection.execute(END, self.counts - before + Counter(no=self.load_no))
 
     def _take(self, chunk: Chunk) -> None:
         self.lines += len(chunk.lines)
         self._number_tenants(chunk)
         if chunk.events and (self.repeats or not self._append(chunk)):
-            self._merge(chunk)
+            self.repeats = self._leave_out(chunk, chunk.events)
+            self._append(chunk)
+        self._leave_out(chunk, chunk.again)
         for kind in chunk.entities:
             self._replace(chunk, kind)
         if chunk.broken:
@@ -187,39 +174,40 @@ class _Load:
             known = "SELECT tenant, tenant_no FROM kpi_data.tenant_number WHERE tenant = ANY (%s)"
             self.tenants |= dict(self.connection.execute(known, [new]).fetchall())
 
-    def _copy(self, statement: bytes, text: Iterable[str]) -> None:
-        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write("".join(text))
-
     def _append(self, chunk: Chunk) -> bool:
-        """Copy the events straight into their table, which fails when it has one of them."""
+        """Copy the events into their table; False, and nothing done, when it has one of them."""
         parts: list[str] = []
-        for tenant, (_, rows) in chunk.events.items():
+        for tenant, events in chunk.events.items():
             start = f"{self.tenants[tenant]}\t{self.load_no}\t"
-            parts += (start, rows.replace("\n", f"\n{start}"), "\n")
+            if events.indexes:
+                parts += (start, events.rows.replace("\n", f"\n{start}"), "\n")
         try:
-            with self.connection.transaction():
-                self._copy(APPEND, parts)
+            with (
+                self.connection.transaction(),
+                self.connection.cursor() as cursor,
+                cursor.copy(APPEND) as copy,
+            ):
+                copy.write("".join(parts))
         except UniqueViolation:
             return False
-        self.counts["taken"] += sum(len(of) for of, _ in chunk.events.values())
+        self.counts["taken"] += sum(len(events.indexes) for events in chunk.events.values())
         return True
 
-    def _merge(self, chunk: Chunk) -> None:
-        """Take the events that are new, and tell repeats from conflicts among the others."""
-        self.connection.execute(STAGE)
-        self._copy(
-            COPY_STAGED,
-            (
-                f"{index}\t{self.tenants[tenant]}\t{self.load_no}\t{row}\n"
-                for tenant, (of, rows) in chunk.events.items()
-                for index, row in zip(of, rows.split("\n"), strict=True)
-            ),
-        )
-        [(taken, same, others)] = self.connection.execute(MERGE)
-        self.counts += Counter(taken=taken, already_had=same)
-        chunk.set_aside += [(index, "id: taken by another content") for index in others]
-        self.repeats = bool(same or others)
+    def _leave_out(self, chunk: Chunk, some: dict[str, Events]) -> bool:
+        """Take events out that are in their table already; say whether there were any."""
+        found = False
+        for tenant, events in some.items():
+            asked = [events.ids.decode(), self.tenants[tenant]]
+            known: dict[int, UUID] = dict(self.connection.execute(KNOWN, asked).fetchall())
+            if known:
+                some[tenant], found = events.without(known), True
+                rows = events.rows.split("\n")
+                for place, content in known.items():
+                    if rows[place].endswith(content.hex):
+                        self.counts["already_had"] += 1
+                    else:
+                        chunk.set_aside.append((events.indexes[place], TAKEN))
+        return found
 
     def _replace(self, chunk: Chunk, kind: str) -> None:
         """Take entities one after the other: of several with one key the last holds."""
