@@ -19,8 +19,9 @@ PLAIN = [kpi.kpi_id for kpi in CATALOG.kpis.values() if not kpi.is_formula]
 
 
 def everything(connection: Connection) -> dict[str, list[Any]]:
-    """What people can read of every KPI: its view's rows, and its hits by their ids."""
-    found = {}
+    """What people can read of every KPI: its view's rows, its hits by their ids, its days as folded."""
+    folded = "SELECT kpi_id, tenant_no, day, amount, since::text, new FROM kpi_admin.day_amount"
+    found = {"days": sorted(map(repr, connection.execute(folded).fetchall()))}
     for kpi_id in PLAIN:
         found[kpi_id] = sorted(
             map(repr, connection.execute(f'SELECT * FROM kpi."{kpi_id}"').fetchall())
