@@ -48,3 +48,13 @@ SELECT relation, format('(TABLE %%1$s EXCEPT ALL (%%2$s)) UNION ALL ((%%2$s) EXC
 FROM pg_matviews CROSS JOIN LATERAL format('kpi_slice.%%I', matviewname) AS relation
 WHERE schemaname = 'kpi_slice' AND matviewname NOT IN (SELECT relation FROM kpi_admin.retired_slice)
 ORDER BY random() LIMIT 100;
+
+-- days as folded equal their slices (a sample of 100) -> run chatkpi refresh --full
+SELECT s.relation || ': its days', format(
+    '(SELECT tenant_no, day, %%1$s::numeric FROM kpi_slice.%%2$I GROUP BY 1, 2
+      EXCEPT SELECT tenant_no, day, %%3$s FROM kpi_admin.day_amount WHERE kpi_id = %%4$L) LIMIT 1',
+    CASE WHEN k.entity IS NULL THEN 'sum(amount)' ELSE 'count(DISTINCT entity)' END, s.relation,
+    CASE WHEN k.entity IS NULL THEN 'amount' ELSE 'new[cardinality(new)]' END, k.kpi_id)
+FROM kpi_admin.slice AS s JOIN kpi_admin.kpi AS k USING (kpi_id)
+WHERE k.fold IN ('sum', 'distinct')
+ORDER BY random() LIMIT 100;

@@ -201,8 +201,9 @@ def test_check_finds_what_is_wrong(filled: Run, monkeypatch: pytest.MonkeyPatch,
     filled("refresh")
     with connect(autocommit=True) as connection:
         connection.execute("UPDATE kpi_fact.session SET has_conversation = true")
+        connection.execute("DELETE FROM kpi_admin.day_amount WHERE kpi_id = 'sessions'")
     code, out, _ = filled("check")
-    assert code == 1 and "WRONG  slices equal a fresh computation" in out
+    assert code == 1 and "WRONG  slices equal a fresh computation" in out and "WRONG  days as folded" in out
 
 
 def test_tokens(fresh: Run) -> None:
