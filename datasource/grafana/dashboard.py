@@ -91,7 +91,7 @@ def dashboard(words: Words, name: str, family: str, panels: list[Json], *variabl
     source = LOOKS["source"] | {"label": words["source"], "query": q.PLUGIN}
     tenant = variable(words, "tenant")  # one, for the others' ids are unique within a tenant only
     first = target("/rows", {"list": "range", "filters": TENANT}, {"first": q.STRING},
-                   root_selector=LOOKS["first"])
+                   **LOOKS["first"])
     learn = f"{q.PROXY}/?tenant=${{tenant:percentencode}}"  # the server's page of all KPIs
     links = [
         {"type": "dashboards", "title": words["sisters"], "tags": tags, "asDropdown": True},
