@@ -70,6 +70,8 @@ $$;
 CREATE OR REPLACE FUNCTION kpi_admin.day_start(zone_name text, local_day date) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT local_day::timestamp AT TIME ZONE zone_name - CASE
+        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '3 hours') AT TIME ZONE zone_name)::date >= local_day THEN interval '3 hours'
+        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '2 hours') AT TIME ZONE zone_name)::date >= local_day THEN interval '2 hours'
         WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '1 hour') AT TIME ZONE zone_name)::date >= local_day THEN interval '1 hour'
         WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '30 minutes') AT TIME ZONE zone_name)::date >= local_day THEN interval '30 minutes'
         ELSE interval '0'
