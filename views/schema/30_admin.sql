@@ -65,8 +65,7 @@ CREATE TABLE IF NOT EXISTS kpi_admin.slice (
 DO $$
 BEGIN
     IF to_regclass('kpi_admin.day_members') IS NOT NULL THEN  -- as it was folded before
-        DROP TABLE kpi_admin.day_members, kpi_admin.day_amount;
-        UPDATE kpi_admin.kpi SET stale = true;
+        DROP TABLE kpi_admin.day_members, kpi_admin.day_amount;  -- 35_fold.sql folds anew
     END IF;
 END
 $$;

@@ -73,3 +73,13 @@ LANGUAGE sql AS $$
     DELETE FROM kpi_admin.day_amount WHERE kpi_id = id;
     DELETE FROM kpi_admin.counted_day WHERE kpi_id = id
 $$;
+
+-- Slices that stand without their days, as an earlier version left them.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM kpi_admin.day_amount) THEN
+        PERFORM kpi_admin.fold(s.kpi_id, s.first, s.last, s.relation)
+        FROM kpi_admin.slice AS s JOIN kpi_admin.kpi AS k USING (kpi_id) WHERE k.fold IN ('sum', 'distinct');
+    END IF;
+END
+$$;
