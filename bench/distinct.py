@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from bench.place import RANGES, Connection, Place, Row, faster
+from bench.place import RANGES, Connection, Place, Row, in_turn, ratio
 from datasource import demo
 from datasource.store.connection import connect
 
@@ -22,14 +22,20 @@ COUNTED = {
 
 
 def run(place: Place) -> list[Row]:
-    """Ask for 90 days (mecs: three months) of the largest and of a median tenant."""
+    """Ask for 90 days (mecs: three months) of the largest and of a median tenant.
+
+    The bar is for a tenant's totals together: how long PostgreSQL counts depends on how many events
+    a KPI has, an answer of ours does not, so rare ones alone say little, and frequent ones much.
+    """
     tenants, found = demo.tenants(), []
+    bars = {tenants[0]: 50, tenants[len(tenants) // 2]: 20}
+    taken: dict[str, list[list[float]]] = {tenant: [] for tenant in bars}
     with connect(place.filled(), autocommit=True) as connection:
         for kpi, (column, where) in COUNTED.items():
             index = f"CREATE INDEX ON kpi_data.event (tenant_no, at) INCLUDE ({column})"
             connection.execute(f"{index} WHERE {where}".encode())
             connection.execute("VACUUM (ANALYZE) kpi_data.event")
-            for tenant, bar in ((tenants[0], 50), (tenants[len(tenants) // 2], 20)):
+            for tenant in bars:
                 [(number, _, *ends)] = connection.execute(RANGES, [tenant])
                 span = ends[2:] if kpi == "mecs" else ends[:2]
                 # Literals, as a person writes them: every plan is made for these very values.
@@ -37,7 +43,12 @@ def run(place: Place) -> list[Row]:
                 ours = partial(_first, connection, TOTAL, [kpi, *span, Jsonb({"tenant": tenant})])
                 other = partial(_first, connection, COUNT.format(*parts))
                 assert ours() == other(), (kpi, tenant)
-                found.append(faster(f"{kpi} of {tenant}: {other():,} by both", ours, other, bar))
+                fast, slow = in_turn(25, ours, other)
+                taken[tenant].append([fast, slow])
+                found.append(ratio(f"{kpi} of {tenant}: {other():,} by both", fast, slow))
+    for tenant, bar in bars.items():
+        fast, slow = map(sum, zip(*taken[tenant], strict=True))
+        found.append(ratio(f"{tenant}: these {len(COUNTED)}", fast, slow, bar))
     return found
 
 

@@ -97,9 +97,10 @@ BEGIN
             given := ARRAY(SELECT kpi_admin.scalar_text(e) FROM jsonb_array_elements(list) AS e);
         ELSE
             list := CASE jsonb_typeof(filter.value) WHEN 'array' THEN filter.value ELSE jsonb_build_array(filter.value) END;
-            given := ARRAY(SELECT kpi_admin.scalar_text(e) FROM jsonb_array_elements(list) AS e);
-            IF cardinality(given) = 1 AND jsonb_typeof(list -> 0) = 'string' THEN
-                given := kpi_admin.spelled(given[1]);
+            IF jsonb_array_length(list) = 1 AND jsonb_typeof(list -> 0) = 'string' THEN
+                given := kpi_admin.spelled(list ->> 0);
+            ELSE
+                given := ARRAY(SELECT kpi_admin.scalar_text(e) FROM jsonb_array_elements(list) AS e);
             END IF;
             IF given && ARRAY['*', '$__all'] THEN
                 given := '{}';
@@ -156,11 +157,11 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
     visible text[] := kpi_admin.visible_tenants();
     of_tenant jsonb := jsonb_path_query_array(conditions, '$[*] ? (@.dim == "tenant")');
-    named text[] := ARRAY(SELECT jsonb_array_elements_text(jsonb_path_query_array(of_tenant, '$[*] ? (@.op == "=").values[*]')));
+    named jsonb := jsonb_path_query_array(of_tenant, '$[*] ? (@.op == "=").values[*]');
     ids text[];
 BEGIN
-    IF cardinality(named) > 0 THEN
-        ids := ARRAY(SELECT DISTINCT v FROM unnest(named) AS v WHERE visible IS NULL OR v = ANY (visible));
+    IF named <> '[]' THEN
+        ids := ARRAY(SELECT DISTINCT v FROM jsonb_array_elements_text(named) AS v WHERE visible IS NULL OR v = ANY (visible));
     ELSE
         ids := coalesce(visible, ARRAY(SELECT k.tenant FROM kpi_data.tenant_number AS k));
     END IF;
@@ -198,11 +199,12 @@ BEGIN
             ends := kpi_admin.day_start(zone, last_day);
         END IF;
     END IF;
-    ends := least(ends, CASE grain
-        WHEN 'hour' THEN (SELECT h.ends FROM kpi_admin.hour_of(zone, kpi_admin.now()) AS h)
-        WHEN 'day' THEN kpi_admin.day_start(zone, today + 1)
-        ELSE kpi_admin.day_start(zone, (date_trunc('month', today::timestamp) + interval '1 month')::date)
-    END);
+    IF grain = 'hour' THEN
+        hour := kpi_admin.hour_of(zone, kpi_admin.now());
+        ends := least(ends, hour.ends);
+    ELSE
+        ends := least(ends, kpi_admin.day_start(zone, (date_trunc(grain, today::timestamp) + ('1 ' || grain)::interval)::date));
+    END IF;
     IF starts >= ends THEN
         starts := ends;
         first_day := NULL;

@@ -10,21 +10,27 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM kpi_admin.refuse('unknown_kpi', format('there is no KPI %s', left(coalesce(id, 'null'), 100)), 'SELECT kpi_id, title FROM kpi.catalog lists them all.');
     END IF;
+    k.definition := '';  -- long, and copied wherever k is handed on
     RETURN k;
 END
 $$;
 
--- Refuses dimensions that a KPI does not have.
-CREATE OR REPLACE FUNCTION kpi_admin.check_dims(k kpi_admin.kpi, names text[]) RETURNS void
+-- Each name of `by` once, in order. Refuses dimensions, also those of conditions, that a KPI does not have.
+CREATE OR REPLACE FUNCTION kpi_admin.known_dims(k kpi_admin.kpi, by text[], conditions jsonb) RETURNS text[]
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    stranger text;
+    named jsonb := to_jsonb(by) || jsonb_path_query_array(conditions, '$[*].dim');
+    known jsonb := to_jsonb(k.dims || ARRAY['tenant']);
 BEGIN
-    SELECT n INTO stranger FROM unnest(names) AS n WHERE n IS NULL OR n <> 'tenant' AND NOT n = ANY (k.dims) LIMIT 1;
-    IF FOUND THEN
-        PERFORM kpi_admin.refuse('unknown_dimension', format('%s has no dimension %s', k.kpi_id, left(coalesce(stranger, 'null'), 100)),
+    IF NOT named <@ known THEN
+        PERFORM kpi_admin.refuse('unknown_dimension', format('%s has no dimension %s', k.kpi_id,
+            (SELECT left(coalesce(n #>> '{}', 'null'), 100) FROM jsonb_array_elements(named) AS n WHERE NOT n <@ known LIMIT 1)),
             'It has: ' || array_to_string(k.dims || ARRAY['tenant'], ', ') || '.');
     END IF;
+    IF cardinality(by) < 2 THEN
+        RETURN by;
+    END IF;
+    RETURN ARRAY(SELECT n.dim FROM unnest(by) WITH ORDINALITY AS n (dim, i) GROUP BY n.dim ORDER BY min(n.i));
 END
 $$;
 
@@ -116,9 +122,9 @@ CREATE OR REPLACE FUNCTION kpi_admin.folded_days(
 ) RETURNS TABLE (key timestamp, who integer, numerator numeric, denominator numeric)
 LANGUAGE sql STABLE AS $$
     SELECT b.key, CASE WHEN by_tenant THEN r.tenant_no ELSE 0 END,
-        sum(p.numerator * CASE WHEN k.entity IS NULL THEN d.amount
+        sum(CASE WHEN k.entity IS NULL THEN p.numerator * d.amount
             ELSE d.new[width_bucket(CASE WHEN cumulative THEN r.first_day ELSE greatest(b.key::date, r.first_day) END - 1, d.since)] END),
-        sum(p.denominator * d.amount)
+        sum(p.denominator * d.amount) FILTER (WHERE k.fold = 'ratio')
     FROM unnest(ranges) AS r CROSS JOIN unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator)
     JOIN kpi_admin.day_amount AS d ON d.kpi_id = p.part AND d.tenant_no = r.tenant_no AND d.day >= r.first_day AND d.day < r.last_day
     CROSS JOIN LATERAL (SELECT kpi_admin.bucket_key(bucket, d.day)) AS b (key)
@@ -262,16 +268,13 @@ BEGIN
     END IF;
     IF shape = 'total' THEN
         RETURN QUERY
-        WITH f AS MATERIALIZED (
-            SELECT * FROM kpi_admin.folded(k, ranges, hourly, 'total', conditions, by, false)
-        )
         SELECT 1::bigint, NULL::timestamptz, f.dims,
             CASE k.fold WHEN 'ratio' THEN f.numerator / nullif(f.denominator, 0) ELSE f.numerator / k.per END
-        FROM f
-        WHERE cardinality(by) = 0 OR k.fold <> 'ratio' OR f.denominator <> 0
-        UNION ALL
-        SELECT 1::bigint, NULL::timestamptz, '{}'::text[], CASE WHEN k.fold <> 'ratio' THEN 0 END
-        WHERE cardinality(by) = 0 AND NOT EXISTS (SELECT FROM f);
+        FROM kpi_admin.folded(k, ranges, hourly, 'total', conditions, by, false) AS f
+        WHERE cardinality(by) = 0 OR k.fold <> 'ratio' OR f.denominator <> 0;
+        IF NOT FOUND AND cardinality(by) = 0 THEN
+            RETURN QUERY SELECT 1::bigint, NULL::timestamptz, '{}'::text[], CASE WHEN k.fold <> 'ratio' THEN 0::numeric END;
+        END IF;
         RETURN;
     END IF;
     RETURN QUERY
@@ -324,18 +327,16 @@ DECLARE
     grain text := kpi_admin.grain(k, asked_from, asked_to, granularity);
     of_bucket text := kpi_admin.bucket(k, asked_from, asked_to, bucket);
     conditions jsonb := kpi_admin.conditions(filters);
-    dim_names text[] := ARRAY(SELECT n.dim FROM unnest(by) WITH ORDINALITY AS n (dim, i) GROUP BY n.dim ORDER BY min(n.i));
+    dim_names text[] := kpi_admin.known_dims(k, by, conditions);
     ranges kpi_admin.tenant_range[];
     before kpi_admin.tenant_range[];
     nothing numeric := CASE WHEN k.fold IN ('sum', 'distinct') THEN 0 END;
     buckets_before bigint := 1;
 BEGIN
+    ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges(grain, asked_from, asked_to, conditions, viewer_zone) AS r);
     IF shape = 'total' THEN
         of_bucket := 'total';
-    END IF;
-    PERFORM kpi_admin.check_dims(k, dim_names || ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c));
-    ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges(grain, asked_from, asked_to, conditions, viewer_zone) AS r);
-    IF of_bucket = 'hour' AND (SELECT count(DISTINCT r.zone) FROM unnest(ranges) AS r) > 1 THEN
+    ELSIF of_bucket = 'hour' AND (SELECT count(DISTINCT r.zone) FROM unnest(ranges) AS r) > 1 THEN
         PERFORM kpi_admin.refuse('mixed_time_zones', 'a series by hours of several tenants needs tenants of one time zone', 'Ask for one tenant, or for days.');
     END IF;
     IF NOT compare THEN

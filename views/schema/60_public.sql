@@ -40,7 +40,7 @@ BEGIN
         PERFORM kpi_admin.refuse('no_distribution', format('%s has no distribution', k.kpi_id), 'Active conversations, new conversations, messages, effective chats and leads have one.');
     END IF;
     PERFORM kpi_admin.grain(k, "from", "to", 'day');
-    PERFORM kpi_admin.check_dims(k, ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c));
+    PERFORM kpi_admin.known_dims(k, '{}', conditions);
     ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges('day', "from", "to", conditions, kpi_admin.known_zone(current_setting('kpi.viewer_zone', true))) AS r);
     RETURN QUERY
     WITH f AS (
@@ -78,7 +78,7 @@ DECLARE
     parts text;
     filter_text text;
 BEGIN
-    PERFORM kpi_admin.check_dims(k, ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c));
+    PERFORM kpi_admin.known_dims(k, '{}', conditions);
     ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges(grain, asked_from, asked_to, conditions, kpi_admin.known_zone(asked_zone)) AS r);
     SELECT string_agg(format(
         'SELECT h.tenant_no, h.at, h.kind, h.id, h.contact_no, h.conversation_no%s, h.amount * %s AS numerator, h.amount * %s AS denominator
