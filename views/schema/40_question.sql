@@ -124,6 +124,17 @@ BEGIN
 END
 $$;
 
+-- Each text once, in order.
+CREATE OR REPLACE FUNCTION kpi_admin.once(texts text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF cardinality(texts) < 2 THEN
+        RETURN texts;
+    END IF;
+    RETURN ARRAY(SELECT n.t FROM unnest(texts) WITH ORDINALITY AS n (t, i) GROUP BY n.t ORDER BY min(n.i));
+END
+$$;
+
 -- Whether a value meets a condition; the planner writes the same test as SQL for the rows of slices.
 CREATE OR REPLACE FUNCTION kpi_admin.meets(actual text, condition jsonb) RETURNS boolean
 LANGUAGE sql STABLE AS $$

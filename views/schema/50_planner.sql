@@ -27,10 +27,7 @@ BEGIN
             (SELECT left(coalesce(n #>> '{}', 'null'), 100) FROM jsonb_array_elements(named) AS n WHERE NOT n <@ known LIMIT 1)),
             'It has: ' || array_to_string(k.dims || ARRAY['tenant'], ', ') || '.');
     END IF;
-    IF cardinality(by) < 2 THEN
-        RETURN by;
-    END IF;
-    RETURN ARRAY(SELECT n.dim FROM unnest(by) WITH ORDINALITY AS n (dim, i) GROUP BY n.dim ORDER BY min(n.i));
+    RETURN kpi_admin.once(by);
 END
 $$;
 

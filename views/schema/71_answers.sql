@@ -16,7 +16,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT ARRAY(
 CREATE FUNCTION kpi_http.points(q kpi_http.question) RETURNS TABLE (no bigint, at bigint, labels text[], quoted text[], numbers text[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    tenants integer[] := kpi_http.tenant_numbers(q.filters);
+    tenants integer[] := CASE WHEN q."by" <> '{}' THEN kpi_http.tenant_numbers(q.filters) END;
 BEGIN
     IF q.shape = 'distribution' THEN
         PERFORM set_config('kpi.viewer_zone', coalesce(q.zone, ''), true);
