@@ -193,7 +193,7 @@ CREATE OR REPLACE FUNCTION kpi_admin.widened(
     OUT first_day date, OUT last_day date, OUT starts timestamptz, OUT ends timestamptz
 ) LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    today date := (kpi_admin.now() AT TIME ZONE zone)::date;
+    now timestamptz := kpi_admin.now();
     of_dates boolean := false;
     hour record;
 BEGIN
@@ -210,11 +210,11 @@ BEGIN
             ends := kpi_admin.day_start(zone, last_day);
         END IF;
     END IF;
-    IF grain = 'hour' THEN
-        hour := kpi_admin.hour_of(zone, kpi_admin.now());
+    IF ends > now AND grain = 'hour' THEN
+        hour := kpi_admin.hour_of(zone, now);
         ends := least(ends, hour.ends);
-    ELSE
-        ends := least(ends, kpi_admin.day_start(zone, (date_trunc(grain, today::timestamp) + ('1 ' || grain)::interval)::date));
+    ELSIF ends > now THEN
+        ends := least(ends, kpi_admin.day_start(zone, (date_trunc(grain, now AT TIME ZONE zone) + ('1 ' || grain)::interval)::date));
     END IF;
     IF starts >= ends THEN
         starts := ends;

@@ -181,22 +181,24 @@ BEGIN
 END
 $$;
 
--- Folded rows before zero-filling: the KPI's two sums by bucket key (null for a total) and dimensions.
+-- Folded rows before zero-filling: the KPI's two sums by bucket key (null for a total) and dimensions. One statement, so that
+-- it is inlined; only one of its halves is ever run.
 CREATE OR REPLACE FUNCTION kpi_admin.folded(
     k kpi_admin.kpi, ranges kpi_admin.tenant_range[], hourly boolean, bucket text, conditions jsonb, by text[], cumulative boolean
 ) RETURNS TABLE (key timestamp, dims text[], numerator numeric, denominator numeric)
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    IF NOT hourly AND bucket NOT IN ('hour', 'weekday hour') AND by <@ '{tenant}'
-        AND NOT jsonb_path_exists(conditions, '$[*] ? (@.dim != "tenant")')
-    THEN
-        RETURN QUERY
-        SELECT f.key, CASE f.who WHEN 0 THEN '{}' ELSE ARRAY(SELECT r.tenant FROM unnest(ranges) AS r WHERE r.tenant_no = f.who) END, f.numerator, f.denominator
-        FROM kpi_admin.folded_days(k, ranges, bucket, by <> '{}', cumulative) AS f;
-    ELSE
-        RETURN QUERY SELECT * FROM kpi_admin.folded_slices(k, ranges, hourly, bucket, conditions, by, cumulative);
-    END IF;
-END
+LANGUAGE sql STABLE AS $$
+    SELECT f.key, CASE f.who WHEN 0 THEN '{}' ELSE ARRAY(SELECT r.tenant FROM unnest(ranges) AS r WHERE r.tenant_no = f.who) END, f.numerator, f.denominator
+    FROM kpi_admin.folded_days(k, ranges, bucket, by <> '{}', cumulative) AS f
+    WHERE kpi_admin.of_whole_days(hourly, bucket, conditions, by)
+    UNION ALL
+    SELECT * FROM kpi_admin.folded_slices(k, ranges, hourly, bucket, conditions, by, cumulative)
+    WHERE NOT kpi_admin.of_whole_days(hourly, bucket, conditions, by)
+$$;
+
+-- Whether a question needs neither hours nor dimensions but tenants.
+CREATE OR REPLACE FUNCTION kpi_admin.of_whole_days(hourly boolean, bucket text, conditions jsonb, by text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT NOT hourly AND bucket NOT IN ('hour', 'weekday hour') AND by <@ '{tenant}' AND NOT jsonb_path_exists(conditions, '$[*] ? (@.dim != "tenant")')
 $$;
 
 -- The months of a `value` KPI that have one, by tenant: each row of its slice holds until the next, until the month of now.
