@@ -19,7 +19,8 @@ HEAD = """# Benchmarks
 
 What `make bench` found: ratios against what one would have otherwise, both sides measured in one
 run, with made-up data as `chatkpi demo` has them, on an embedded PostgreSQL that syncs to disk.
-The bars are for 5,000,000 events. *Load* is the machine's load average at the end of a part."""
+Unless a part says otherwise, its bars are for 5,000,000 events. *Load* is the machine's load
+average at the end of a part."""
 COLUMNS = "| What | chatkpi | Otherwise | Ratio | Bar | Met |\n|---|--:|--:|--:|--:|---|"
 MET = {True: "yes", False: "**no**", None: ""}
 
@@ -58,7 +59,8 @@ def section(part: str, place: Place) -> str:
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     when = f"{place.events:,} events of {place.days} days, {datetime.now(UTC):%F}, {load}."
     lines = [f"| {' | '.join(row[:5])} | {MET[row.met]} |" for row in rows]
-    return "\n".join([f"## {part}\n\n{PARTS[part].__doc__}\n\n{when}\n", COLUMNS, *lines])
+    asked = (PARTS[part].__doc__ or "").strip()
+    return "\n".join([f"## {part}\n\n{asked}\n\n{when}\n", COLUMNS, *lines])
 
 
 def keep(path: Path | None, part: str, text: str) -> None:

@@ -104,16 +104,18 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def in_turn(times: int, *calls: Callable[[], Any]) -> list[float]:
-    """Return each call's median in ms. They take five turns of several calls each.
+    """Return each call's median in ms. They take five turns, of a tenth of a second at least.
 
-    A turn's first call is left out: the others' turns took the processor's caches, which nobody
+    A turn's first calls are left out: the others' turns took the processor's caches, which nobody
     meets who uses one of them only.
     """
     taken: list[list[float]] = [[] for _ in calls]
     for _ in range(5):
         for call, found in zip(calls, taken, strict=True):
-            call()
-            found += [1000 * seconds(call) for _ in range(-(-times // 5))]
+            until, turn = time.perf_counter() + 0.1, [0.0]
+            while len(turn) <= times // 5 or time.perf_counter() < until:
+                turn.append(1000 * seconds(call))
+            found += turn[1 + len(turn) // 5 :]
     return [median(found) for found in taken]
 
 

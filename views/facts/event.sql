@@ -7,7 +7,7 @@
 -- index: tenant_no, at
 SELECT
     e.tenant_no, e.at,
-    (e.at AT TIME ZONE t.zone)::date AS day,
+    CASE WHEN NOT t.odd THEN (e.at AT TIME ZONE t.zone)::date ELSE kpi_admin.local_day(t.zone, e.at) END AS day,
     -- The full local hour; in a zone whose clock changes within an hour, the change if that is later.
     CASE WHEN NOT t.odd
         THEN e.at - (e.at AT TIME ZONE t.zone - date_trunc('hour', e.at AT TIME ZONE t.zone))

@@ -78,6 +78,20 @@ LANGUAGE sql STABLE AS $$
     END
 $$;
 
+-- The local date whose day holds an instant: where a clock goes back over midnight, the later date has begun and goes on.
+CREATE OR REPLACE FUNCTION kpi_admin.local_day(zone_name text, instant timestamptz) RETURNS date
+LANGUAGE sql STABLE AS $$
+    SELECT (instant AT TIME ZONE zone_name)::date
+        + (instant >= kpi_admin.day_start(zone_name, (instant AT TIME ZONE zone_name)::date + 1))::integer
+$$;
+
+-- How many dates of [first_day, last_day) a zone skipped whole.
+CREATE OR REPLACE FUNCTION kpi_admin.skipped_days(zone_name text, first_day date, last_day date) RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT count(*)::integer FROM kpi_admin.zone_period AS p
+    WHERE p.zone = zone_name AND p.skips_a_day AND (p.starts AT TIME ZONE p.zone)::date > first_day AND (p.starts AT TIME ZONE p.zone)::date <= last_day
+$$;
+
 -- The local hour that holds `instant`, as [starts, ends): from a full hour of the local clock or a clock change to the next.
 CREATE OR REPLACE FUNCTION kpi_admin.hour_of(zone_name text, instant timestamptz, OUT starts timestamptz, OUT ends timestamptz)
 LANGUAGE sql STABLE AS $$

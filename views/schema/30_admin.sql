@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS kpi_fact.inbox (
 -- The tenants as the last refresh applied them: numbers and buckets are of that zone and rule.
 CREATE TABLE IF NOT EXISTS kpi_fact.tenant (
     tenant_no integer PRIMARY KEY,
-    zone text NOT NULL, odd boolean NOT NULL, business_type text NOT NULL,
+    zone text NOT NULL,
+    odd boolean NOT NULL,               -- the zone's clock changes within an hour, or goes back over midnight
+    business_type text NOT NULL,
     session_rule text NOT NULL, session_length interval NOT NULL
 );
 

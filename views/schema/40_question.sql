@@ -214,7 +214,7 @@ BEGIN
         hour := kpi_admin.hour_of(zone, now);
         ends := least(ends, hour.ends);
     ELSIF ends > now THEN
-        ends := least(ends, kpi_admin.day_start(zone, (date_trunc(grain, now AT TIME ZONE zone) + ('1 ' || grain)::interval)::date));
+        ends := least(ends, kpi_admin.day_start(zone, (date_trunc(grain, kpi_admin.local_day(zone, now)::timestamp) + ('1 ' || grain)::interval)::date));
     END IF;
     IF starts >= ends THEN
         starts := ends;
@@ -227,8 +227,8 @@ BEGIN
         hour := kpi_admin.hour_of(zone, ends);
         ends := CASE WHEN hour.starts = ends THEN ends ELSE hour.ends END;
     END IF;
-    first_day := (starts AT TIME ZONE zone)::date;
-    last_day := ((ends - interval '1 microsecond') AT TIME ZONE zone)::date + 1;
+    first_day := kpi_admin.local_day(zone, starts);
+    last_day := kpi_admin.local_day(zone, ends - interval '1 microsecond') + 1;
     IF grain = 'month' THEN
         first_day := date_trunc('month', first_day::timestamp);
         last_day := date_trunc('month', (last_day - 1)::timestamp) + interval '1 month';
@@ -256,15 +256,18 @@ BEGIN
             SELECT h FROM kpi_admin.hours(r.zone, r.starts - hours * interval '1 hour' - interval '3 hours', r.starts) AS h
             ORDER BY h DESC LIMIT hours
         ) AS latest;
-        before.first_day := (before.starts AT TIME ZONE r.zone)::date;
-        before.last_day := ((before.ends - interval '1 microsecond') AT TIME ZONE r.zone)::date + 1;
+        before.first_day := kpi_admin.local_day(r.zone, before.starts);
+        before.last_day := kpi_admin.local_day(r.zone, before.ends - interval '1 microsecond') + 1;
     ELSE
         before.last_day := r.first_day;
         before.first_day := CASE grain
-            WHEN 'day' THEN r.first_day - (r.last_day - r.first_day)
+            WHEN 'day' THEN r.first_day - (r.last_day - r.first_day - kpi_admin.skipped_days(r.zone, r.first_day, r.last_day))
             ELSE r.first_day - ((extract(year FROM age(r.last_day, r.first_day)) * 12
                 + extract(month FROM age(r.last_day, r.first_day)))::integer) * interval '1 month'
         END;
+        IF grain = 'day' THEN
+            before.first_day := before.first_day - kpi_admin.skipped_days(r.zone, before.first_day, r.first_day);
+        END IF;
         before.starts := kpi_admin.day_start(r.zone, before.first_day);
     END IF;
     RETURN before;

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION kpi.total(
     kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}', by text[] DEFAULT '{}', granularity text DEFAULT NULL
 ) RETURNS TABLE (dims jsonb, value numeric)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
     SELECT jsonb_object(kpi_admin.once(coalesce(by, '{}')), a.dims), a.value
     FROM kpi_admin.answer(kpi_id, 'total', "from", "to", NULL, filters, coalesce(by, '{}'), granularity) AS a
 $$;
@@ -22,7 +22,7 @@ CREATE OR REPLACE FUNCTION kpi.series(
     kpi_id text, "from" timestamptz, "to" timestamptz, bucket text DEFAULT 'auto', filters jsonb DEFAULT '{}', by text[] DEFAULT '{}',
     cumulative boolean DEFAULT false, granularity text DEFAULT NULL
 ) RETURNS SETOF kpi.point
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
     SELECT a.bucket_start, jsonb_object(kpi_admin.once(coalesce(by, '{}')), a.dims), a.value
     FROM kpi_admin.answer(kpi_id, CASE WHEN cumulative THEN 'cumulative' ELSE 'series' END, "from", "to", bucket, filters, coalesce(by, '{}'), granularity) AS a
 $$;
