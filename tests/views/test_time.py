@@ -1,6 +1,6 @@
 """Local days where a clock repeats a midnight or leaves a date out: a day goes from its date's first instant to the next's."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
 from random import Random
