@@ -112,7 +112,8 @@ def in_turn(times: int, *calls: Callable[[], Any]) -> list[float]:
     taken: list[list[float]] = [[] for _ in calls]
     for _ in range(5):
         for call, found in zip(calls, taken, strict=True):
-            until, turn = time.perf_counter() + 0.1, [0.0]
+            turn: list[float] = []
+            until = time.perf_counter() + 0.1
             while len(turn) <= times // 5 or time.perf_counter() < until:
                 turn.append(1000 * seconds(call))
             found += turn[1 + len(turn) // 5 :]

@@ -121,10 +121,7 @@ class _Refresh:
         self.again, self.recomputed = [number for number, _ in changed], tuple(name for _, name in changed)
         self._execute(
             f"""INSERT INTO kpi_fact.tenant AS t
-            SELECT tenant_no, zone, EXISTS (
-                    SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = w.zone AND p.starts > '2000-01-01'
-                        AND (p.odd OR (p.starts AT TIME ZONE p.zone)::date < ((p.starts - interval '1 second') AT TIME ZONE p.zone)::date)
-                ), business_type, session_rule, session_length
+            SELECT tenant_no, zone, kpi_admin.is_odd(zone), business_type, session_rule, session_length
             FROM ({wanted}) AS w
             ON CONFLICT (tenant_no) DO UPDATE SET zone = excluded.zone, odd = excluded.odd, business_type = excluded.business_type,
                 session_rule = excluded.session_rule, session_length = excluded.session_length

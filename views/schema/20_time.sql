@@ -85,6 +85,15 @@ LANGUAGE sql STABLE AS $$
         + (instant >= kpi_admin.day_start(zone_name, (instant AT TIME ZONE zone_name)::date + 1))::integer
 $$;
 
+-- Whether a zone's clock changes within an hour or goes back over midnight, in the years that events may have.
+CREATE OR REPLACE FUNCTION kpi_admin.is_odd(zone_name text) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = zone_name AND p.starts > '2000-01-01'
+            AND (p.odd OR (p.starts AT TIME ZONE p.zone)::date < ((p.starts - interval '1 second') AT TIME ZONE p.zone)::date)
+    )
+$$;
+
 -- How many dates of [first_day, last_day) a zone skipped whole.
 CREATE OR REPLACE FUNCTION kpi_admin.skipped_days(zone_name text, first_day date, last_day date) RETURNS integer
 LANGUAGE sql STABLE AS $$

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS kpi_fact.inbox (
 CREATE TABLE IF NOT EXISTS kpi_fact.tenant (
     tenant_no integer PRIMARY KEY,
     zone text NOT NULL,
-    odd boolean NOT NULL,               -- the zone's clock changes within an hour, or goes back over midnight
+    odd boolean NOT NULL,               -- kpi_admin.is_odd(zone)
     business_type text NOT NULL,
     session_rule text NOT NULL, session_length interval NOT NULL
 );

@@ -124,7 +124,7 @@ BEGIN
 END
 $$;
 
--- Each text once, in order.
+-- Each text once, in order; of null none.
 CREATE OR REPLACE FUNCTION kpi_admin.once(texts text[]) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -211,8 +211,7 @@ BEGIN
         END IF;
     END IF;
     IF ends > now AND grain = 'hour' THEN
-        hour := kpi_admin.hour_of(zone, now);
-        ends := least(ends, hour.ends);
+        ends := least(ends, (kpi_admin.hour_of(zone, now)).ends);
     ELSIF ends > now THEN
         ends := least(ends, kpi_admin.day_start(zone, (date_trunc(grain, kpi_admin.local_day(zone, now)::timestamp) + ('1 ' || grain)::interval)::date));
     END IF;
@@ -260,13 +259,12 @@ BEGIN
         before.last_day := kpi_admin.local_day(r.zone, before.ends - interval '1 microsecond') + 1;
     ELSE
         before.last_day := r.first_day;
-        before.first_day := CASE grain
-            WHEN 'day' THEN r.first_day - (r.last_day - r.first_day - kpi_admin.skipped_days(r.zone, r.first_day, r.last_day))
-            ELSE r.first_day - ((extract(year FROM age(r.last_day, r.first_day)) * 12
-                + extract(month FROM age(r.last_day, r.first_day)))::integer) * interval '1 month'
-        END;
         IF grain = 'day' THEN
+            before.first_day := r.first_day - (r.last_day - r.first_day - kpi_admin.skipped_days(r.zone, r.first_day, r.last_day));
             before.first_day := before.first_day - kpi_admin.skipped_days(r.zone, before.first_day, r.first_day);
+        ELSE
+            before.first_day := r.first_day - ((extract(year FROM age(r.last_day, r.first_day)) * 12
+                + extract(month FROM age(r.last_day, r.first_day)))::integer) * interval '1 month';
         END IF;
         before.starts := kpi_admin.day_start(r.zone, before.first_day);
     END IF;

@@ -263,44 +263,46 @@ BEGIN
         SELECT coalesce(b.pos, 1), b.instant, v.dims, v.value
         FROM kpi_admin.value_points(k, ranges, shape, by) AS v
         LEFT JOIN kpi_admin.buckets(ranges, 'month', viewer_zone) AS b ON b.key = v.key AND shape <> 'total';
-        RETURN;
-    END IF;
-    IF shape = 'total' THEN
+    ELSIF shape = 'total' THEN
         RETURN QUERY
         SELECT 1::bigint, NULL::timestamptz, f.dims,
             CASE k.fold WHEN 'ratio' THEN f.numerator / nullif(f.denominator, 0) ELSE f.numerator / k.per END
         FROM kpi_admin.folded(k, ranges, hourly, 'total', conditions, by, false) AS f
         WHERE cardinality(by) = 0 OR k.fold <> 'ratio' OR f.denominator <> 0;
-        IF NOT FOUND AND cardinality(by) = 0 THEN
-            RETURN QUERY SELECT 1::bigint, NULL::timestamptz, '{}'::text[], CASE WHEN k.fold <> 'ratio' THEN 0::numeric END;
-        END IF;
-        RETURN;
+    ELSE
+        RETURN QUERY
+        WITH f AS MATERIALIZED (
+            SELECT * FROM kpi_admin.folded(k, ranges, hourly, bucket, conditions, by, shape = 'cumulative')
+        ), b AS MATERIALIZED (
+            SELECT * FROM kpi_admin.buckets(ranges, bucket, viewer_zone)
+        ), g AS MATERIALIZED (
+            SELECT f.dims FROM f GROUP BY f.dims HAVING k.fold <> 'ratio' OR sum(f.denominator) <> 0
+            UNION SELECT '{}'::text[] WHERE cardinality(by) = 0
+        ), size AS (
+            SELECT kpi_admin.check_size((SELECT count(*) FROM b) * (SELECT count(*) FROM g)) AS points
+        ), filled AS MATERIALIZED (
+            SELECT b.pos, b.instant, g.dims, f.numerator, f.denominator
+            FROM size CROSS JOIN g CROSS JOIN b
+            LEFT JOIN f ON f.dims = g.dims AND f.key = b.key
+            WHERE size.points >= 0
+        ), summed AS (
+            SELECT s.pos, s.instant, s.dims, sum(s.numerator) OVER w AS numerator, sum(s.denominator) OVER w AS denominator
+            FROM filled AS s WHERE shape = 'cumulative' WINDOW w AS (PARTITION BY s.dims ORDER BY s.pos)
+            UNION ALL SELECT s.* FROM filled AS s WHERE shape <> 'cumulative'
+        )
+        SELECT x.pos, x.instant, x.dims,
+            CASE k.fold WHEN 'ratio' THEN x.numerator / nullif(x.denominator, 0) ELSE coalesce(x.numerator, 0) / k.per END
+        FROM summed AS x;
     END IF;
-    RETURN QUERY
-    WITH f AS MATERIALIZED (
-        SELECT * FROM kpi_admin.folded(k, ranges, hourly, bucket, conditions, by, shape = 'cumulative')
-    ), b AS MATERIALIZED (
-        SELECT * FROM kpi_admin.buckets(ranges, bucket, viewer_zone)
-    ), g AS MATERIALIZED (
-        SELECT f.dims FROM f GROUP BY f.dims HAVING k.fold <> 'ratio' OR sum(f.denominator) <> 0
-        UNION SELECT '{}'::text[] WHERE cardinality(by) = 0
-    ), size AS (
-        SELECT kpi_admin.check_size((SELECT count(*) FROM b) * (SELECT count(*) FROM g)) AS points
-    ), filled AS MATERIALIZED (
-        SELECT b.pos, b.instant, g.dims, f.numerator, f.denominator
-        FROM size CROSS JOIN g CROSS JOIN b
-        LEFT JOIN f ON f.dims = g.dims AND f.key = b.key
-        WHERE size.points >= 0
-    ), summed AS (
-        SELECT s.pos, s.instant, s.dims, sum(s.numerator) OVER w AS numerator, sum(s.denominator) OVER w AS denominator
-        FROM filled AS s WHERE shape = 'cumulative' WINDOW w AS (PARTITION BY s.dims ORDER BY s.pos)
-        UNION ALL SELECT s.* FROM filled AS s WHERE shape <> 'cumulative'
-    )
-    SELECT x.pos, x.instant, x.dims,
-        CASE k.fold WHEN 'ratio' THEN x.numerator / nullif(x.denominator, 0) ELSE coalesce(x.numerator, 0) / k.per END
-    FROM summed AS x;
+    IF NOT FOUND AND shape = 'total' AND cardinality(by) = 0 THEN
+        RETURN QUERY SELECT 1::bigint, NULL::timestamptz, '{}'::text[], kpi_admin.nothing(k);
+    END IF;
 END
 $$;
+
+-- The value of a KPI where nothing counts.
+CREATE OR REPLACE FUNCTION kpi_admin.nothing(k kpi_admin.kpi) RETURNS numeric
+LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN k.fold IN ('sum', 'distinct') THEN 0::numeric END $$;
 
 CREATE OR REPLACE FUNCTION kpi_admin.check_size(points bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE AS $$
@@ -329,7 +331,6 @@ DECLARE
     dim_names text[] := kpi_admin.known_dims(k, by, conditions);
     ranges kpi_admin.tenant_range[];
     before kpi_admin.tenant_range[];
-    nothing numeric := CASE WHEN k.fold IN ('sum', 'distinct') THEN 0 END;
     buckets_before bigint := 1;
 BEGIN
     ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges(grain, asked_from, asked_to, conditions, viewer_zone) AS r);
@@ -343,9 +344,6 @@ BEGIN
         SELECT p.instant, p.dims, p.value, NULL::numeric
         FROM kpi_admin.points(k, ranges, grain = 'hour', shape, of_bucket, conditions, dim_names, viewer_zone) AS p
         ORDER BY p.pos, p.dims COLLATE "C";
-        IF NOT FOUND AND shape = 'total' AND cardinality(dim_names) = 0 THEN
-            RETURN QUERY SELECT NULL::timestamptz, '{}'::text[], nothing, NULL::numeric;
-        END IF;
         RETURN;
     END IF;
     before := ARRAY(SELECT kpi_admin.range_before(r, grain) FROM unnest(ranges) AS r);
@@ -353,13 +351,10 @@ BEGIN
         SELECT count(*) INTO buckets_before FROM kpi_admin.buckets(before, of_bucket, viewer_zone);
     END IF;
     RETURN QUERY
-    SELECT p.instant, p.dims, p.value, CASE WHEN q.pos IS NOT NULL THEN q.value WHEN p.pos <= buckets_before THEN nothing END
+    SELECT p.instant, p.dims, p.value, CASE WHEN q.pos IS NOT NULL THEN q.value WHEN p.pos <= buckets_before THEN kpi_admin.nothing(k) END
     FROM kpi_admin.points(k, ranges, grain = 'hour', shape, of_bucket, conditions, dim_names, viewer_zone) AS p
     LEFT JOIN kpi_admin.points(k, before, grain = 'hour', shape, of_bucket, conditions, dim_names, viewer_zone) AS q
         ON q.pos = p.pos AND q.dims = p.dims
     ORDER BY p.pos, p.dims COLLATE "C";
-    IF NOT FOUND AND shape = 'total' AND cardinality(dim_names) = 0 THEN
-        RETURN QUERY SELECT NULL::timestamptz, '{}'::text[], nothing, nothing;
-    END IF;
 END
 $$;

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION kpi.total(
     kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}', by text[] DEFAULT '{}', granularity text DEFAULT NULL
 ) RETURNS TABLE (dims jsonb, value numeric)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-    SELECT jsonb_object(kpi_admin.once(coalesce(by, '{}')), a.dims), a.value
+    SELECT jsonb_object(kpi_admin.once(by), a.dims), a.value
     FROM kpi_admin.answer(kpi_id, 'total', "from", "to", NULL, filters, coalesce(by, '{}'), granularity) AS a
 $$;
 COMMENT ON FUNCTION kpi.total IS 'A KPI over a range, for each group: SELECT * FROM kpi.total(''sessions'', ''2026-01-01'', ''2026-02-01'', ''{"tenant": "acme"}'', ''{device}'').';
@@ -23,7 +23,7 @@ CREATE OR REPLACE FUNCTION kpi.series(
     cumulative boolean DEFAULT false, granularity text DEFAULT NULL
 ) RETURNS SETOF kpi.point
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-    SELECT a.bucket_start, jsonb_object(kpi_admin.once(coalesce(by, '{}')), a.dims), a.value
+    SELECT a.bucket_start, jsonb_object(kpi_admin.once(by), a.dims), a.value
     FROM kpi_admin.answer(kpi_id, CASE WHEN cumulative THEN 'cumulative' ELSE 'series' END, "from", "to", bucket, filters, coalesce(by, '{}'), granularity) AS a
 $$;
 COMMENT ON FUNCTION kpi.series IS 'A KPI by hour, day, week or month of the tenant''s zone; cumulative: from the range''s start to each bucket''s end.';

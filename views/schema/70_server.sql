@@ -91,8 +91,8 @@ DECLARE
     day date := (q.ends + interval '1 ms') AT TIME ZONE zone;
 BEGIN
     q.shape := coalesce(q.shape, 'series');
-    q."by" := coalesce(kpi_admin.once(q."by"), '{}');
-    q.kpis := coalesce(kpi_admin.once(q.kpis), '{}');
+    q."by" := kpi_admin.once(q."by");
+    q.kpis := kpi_admin.once(q.kpis);
     -- Grafana's end of a day is its last millisecond: calendar dates are meant.
     IF kpi_admin.day_start(zone, day) = q.ends + interval '1 ms' AND kpi_admin.day_start(zone, (q.starts AT TIME ZONE zone)::date) = q.starts THEN
         q.ends := q.ends + interval '1 ms';

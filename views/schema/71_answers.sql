@@ -26,7 +26,7 @@ BEGIN
     ELSIF q.side_by_side THEN
         RETURN QUERY
         WITH kpis AS (
-            SELECT u.id, u.i, CASE WHEN k.fold IN ('sum', 'distinct') THEN 0::numeric END AS nothing
+            SELECT u.id, u.i, kpi_admin.nothing(k) AS nothing
             FROM unnest(q.kpis) WITH ORDINALITY AS u (id, i) JOIN kpi_admin.kpi AS k ON k.kpi_id = u.id
         ), totals AS MATERIALIZED (
             SELECT kpis.i, a.dims, a.value
