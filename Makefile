@@ -12,6 +12,7 @@ demo: install
 	$(BIN)/chatkpi demo
 
 test: .venv/installed-dev
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/chatkpi dashboards --check

@@ -16,7 +16,9 @@ from datasource import demo
 from datasource.store.connection import connect
 
 TOTAL = sql.SQL("SELECT value FROM kpi.total(%s, %s, %s, %s)")
-COUNT = sql.SQL("SELECT count(DISTINCT {}) FROM kpi_data.event WHERE tenant_no = {} AND at >= {} AND at < {} AND {}")
+COUNT = sql.SQL(
+    "SELECT count(DISTINCT {}) FROM kpi_data.event WHERE tenant_no = {} AND at >= {} AND at < {} AND {}"
+)
 # What is counted, of which events.
 COUNTED = {
     "active_conversations": ("conversation", "type = 'message' AND conversation IS NOT NULL"),
@@ -53,6 +55,8 @@ def run(place: Place) -> list[Row]:
     return found
 
 
-def _first(connection: Connection, statement: sql.SQL | sql.Composed, asked: list[object] | None = None) -> Any:
+def _first(
+    connection: Connection, statement: sql.SQL | sql.Composed, asked: list[object] | None = None
+) -> Any:
     [(value,)] = connection.execute(statement, asked)
     return value

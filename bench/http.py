@@ -71,7 +71,9 @@ def no_lookup() -> Flask:
 def bare(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
     """Answer every request with the same bytes: a WSGI application that does nothing else."""
     environ["wsgi.input"].read()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(SAME)))])
+    start_response(
+        "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(SAME)))]
+    )
     return [SAME.encode()]
 
 
@@ -99,7 +101,10 @@ class Client:
 def run(place: Place) -> list[Row]:
     """Ask for a series of 91 points, then five questions on 90 days, of the largest tenant."""
     url, tenant, answer = place.filled(), demo.tenants()[0], place.folder / "answer.json"
-    product, product_env = "datasource.protocol.app:create_app()", {"DATABASE_URL": url, "CHATKPI_CACHE": "0", "CHATKPI_LOG": "warning"}
+    product, product_env = (
+        "datasource.protocol.app:create_app()",
+        {"DATABASE_URL": url, "CHATKPI_CACHE": "0", "CHATKPI_LOG": "warning"},
+    )
     lasting, times = (5.0, 200) if place.events > 100_000 else (0.1, 5)
     with connect(url, autocommit=True) as connection:
         connection.execute("CREATE INDEX ON kpi_data.event (tenant_no, type, at)")
@@ -115,8 +120,17 @@ def run(place: Place) -> list[Row]:
             answer.write_bytes(client.ask(series))
             assert len(orjson.loads(answer.read_bytes())) == 91
             added = _added(connection, client, series, times)
-            saved = [_saved(connection, client, name, {"shape": "total", **question, **span}, statement, values)
-                     for name, (question, statement) in QUESTIONS.items()]  # fmt: skip
+            saved = [
+                _saved(
+                    connection,
+                    client,
+                    name,
+                    {"shape": "total", **question, **span},
+                    statement,
+                    values,
+                )
+                for name, (question, statement) in QUESTIONS.items()
+            ]
     with worker(product, product_env | {"CHATKPI_CACHE": ""}) as port:
         kept = _rate(port, token, series, lasting)
     without = product_env | {"BENCH_ANSWER": str(answer)}
@@ -126,7 +140,9 @@ def run(place: Place) -> list[Row]:
         least = _rate(port, token, series, lasting)
     size = f"91 points ({answer.stat().st_size:,} bytes)"
     return [
-        _share(f"{size} without the cache; the same worker without a lookup", asking, plain, "≥ 33 %"),
+        _share(
+            f"{size} without the cache; the same worker without a lookup", asking, plain, "≥ 33 %"
+        ),
         _share("the same from the cache; the same worker without a lookup", kept, plain),
         _share("the same without the cache; a WSGI application of three lines", asking, least),
         added,
@@ -135,18 +151,31 @@ def run(place: Place) -> list[Row]:
 
 
 def _share(what: str, ours: float, other: float, bar: str = "") -> Row:
-    return Row(what, f"{ours:,.0f}/s", f"{other:,.0f}/s", f"{ours / other:.0%}", bar, 3 * ours >= other if bar else None)
+    return Row(
+        what,
+        f"{ours:,.0f}/s",
+        f"{other:,.0f}/s",
+        f"{ours / other:.0%}",
+        bar,
+        3 * ours >= other if bar else None,
+    )
 
 
 def _added(connection: Connection, client: Client, series: dict[str, Any], times: int) -> Row:
     call = b"SELECT * FROM kpi.series(%s, to_timestamp(%s), to_timestamp(%s), 'day', %s)"
     asked = [series["kpi"], series["from"] / 1000, series["to"] / 1000, Jsonb(series["filters"])]
-    over, within = in_turn(times, lambda: client.ask(series), lambda: connection.execute(call, asked).fetchall())
+    over, within = in_turn(
+        times, lambda: client.ask(series), lambda: connection.execute(call, asked).fetchall()
+    )
     figures = f"{over:.1f} ms", f"{within:.1f} ms", f"+{over - within:.1f} ms", "≤ 3 ms"
-    return Row("91 points, p50, without the cache; the same call in psycopg", *figures, over - within <= 3)
+    return Row(
+        "91 points, p50, without the cache; the same call in psycopg", *figures, over - within <= 3
+    )
 
 
-def _saved(connection: Connection, client: Client, name: str, asked: Any, statement: str, values: Any) -> Row:
+def _saved(
+    connection: Connection, client: Client, name: str, asked: Any, statement: str, values: Any
+) -> Row:
     def raw() -> list[Any]:
         return connection.execute(statement.encode(), values, prepare=False).fetchall()
 
@@ -175,5 +204,13 @@ def _rate(port: int, token: str, question: dict[str, Any], lasting: float) -> fl
 
 def worker(app: str, environment: dict[str, str]) -> AbstractContextManager[int]:
     """Run one gunicorn worker for an application; give its port."""
-    program = [sys.executable, *GUNICORN.split(), "--workers", "1", "--bind", "127.0.0.1:{port}", app]
+    program = [
+        sys.executable,
+        *GUNICORN.split(),
+        "--workers",
+        "1",
+        "--bind",
+        "127.0.0.1:{port}",
+        app,
+    ]
     return running(program, environment)

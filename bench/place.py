@@ -138,7 +138,9 @@ def running(program: list[str], environment: dict[str, str] | None = None) -> It
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [word.replace("{port}", str(port)) for word in program]
-    with subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen(
+        command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL
+    ) as server:
         while server.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
             time.sleep(0.05)
         try:

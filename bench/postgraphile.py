@@ -29,9 +29,16 @@ def run(place: Place) -> list[Row]:
     with connect(url, autocommit=True) as connection:
         connection.execute("CREATE INDEX ON kpi_data.event (tenant_no, type, at)")
         connection.execute("VACUUM (ANALYZE) kpi_data.event")
-        connection.execute("DROP SCHEMA IF EXISTS otherwise CASCADE; CREATE SCHEMA otherwise; SET search_path = otherwise")
+        connection.execute(
+            "DROP SCHEMA IF EXISTS otherwise CASCADE; CREATE SCHEMA otherwise; SET search_path = otherwise"
+        )
         for number, (_, query) in enumerate(QUESTIONS.values()):
-            for name, parameter in (("no", "no"), ("from", "starts"), ("to", "ends"), ("zone", "zone")):
+            for name, parameter in (
+                ("no", "no"),
+                ("from", "starts"),
+                ("to", "ends"),
+                ("zone", "zone"),
+            ):
                 query = query.replace(f"%({name})s", f"f{number}.{parameter}")
             connection.execute(FUNCTION.format(name=f"f{number}", query=query).encode())
         token = tokens.create(connection, f"graphql {time.time()}", None)
@@ -41,8 +48,22 @@ def run(place: Place) -> list[Row]:
     given = f'no: {no}, starts: "{starts.isoformat()}", ends: "{ends.isoformat()}", zone: "{zone}"'
     env, found = {"DATABASE_URL": url, "CHATKPI_CACHE": "0", "CHATKPI_LOG": "warning"}, []
     quiet = ["--disable-query-log", "--disable-graphiql", "--no-setof-functions-contain-nulls"]
-    other_program = [program, "-c", url, "-s", "otherwise", "-n", "127.0.0.1", "-p", "{port}", *quiet]
-    with worker("datasource.protocol.app:create_app()", env) as port, running(other_program) as other:
+    other_program = [
+        program,
+        "-c",
+        url,
+        "-s",
+        "otherwise",
+        "-n",
+        "127.0.0.1",
+        "-p",
+        "{port}",
+        *quiet,
+    ]
+    with (
+        worker("datasource.protocol.app:create_app()", env) as port,
+        running(other_program) as other,
+    ):
         client, graphql = Client(port, token), HTTPConnection("127.0.0.1", other)
         for number, (name, (question, _)) in enumerate(QUESTIONS.items()):
             asked = orjson.dumps({"query": f"{{ f{number}({given}) {{ nodes }} }}"})

@@ -39,8 +39,13 @@ CLIENTS, EVENTS, BATCH = 16, 50_000, 7
 NOW = "2026-06-15T12:00:00Z"
 SPAN = {"from": "2026-03-01T00:00:00Z", "to": "2026-05-01T00:00:00Z"}
 # The month that grows: every refresh adds one batch, so that a count between two is a wrong one.
-GROWING = {"kpi": "messages", "shape": "total", "filters": {"tenant": "growing"},
-           "from": "2026-06-01T00:00:00Z", "to": "2026-06-15T00:00:00Z"}  # fmt: skip
+GROWING = {
+    "kpi": "messages",
+    "shape": "total",
+    "filters": {"tenant": "growing"},
+    "from": "2026-06-01T00:00:00Z",
+    "to": "2026-06-15T00:00:00Z",
+}
 KPIS = ("sessions", "bounce_rate", "messages", "leads", "participants", "nps", "mecs")
 SETTLED = [
     {"kpi": kpi, "shape": shape, "filters": {"tenant": tenant}, **SPAN}
@@ -104,10 +109,17 @@ def grow(url: str, folder: Path, seen: Seen) -> None:
     while not seen.stop.is_set():
         batch = seen.loaded
         lines = [
-            {"type": "message", "from": "contact", "tenant": "growing", "id": f"g{batch}-{n}",
-             "at": "2026-06-10T10:00:00Z", "conversation": f"v{batch}", "contact": f"c{n}"}
+            {
+                "type": "message",
+                "from": "contact",
+                "tenant": "growing",
+                "id": f"g{batch}-{n}",
+                "at": "2026-06-10T10:00:00Z",
+                "conversation": f"v{batch}",
+                "contact": f"c{n}",
+            }
             for n in range(BATCH)
-        ]  # fmt: skip
+        ]
         path = folder / "batch.ndjson"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         seen.loaded = batch + 1
@@ -141,7 +153,15 @@ def restart(url: str, home: Path) -> tuple[float, float]:
 def serving(url: str) -> AbstractContextManager[int]:
     """Run the server with two workers; give its port."""
     app = "datasource.protocol.app:create_app()"
-    program = [sys.executable, *GUNICORN.split(), "--bind", "127.0.0.1:{port}", "--workers", "2", app]
+    program = [
+        sys.executable,
+        *GUNICORN.split(),
+        "--bind",
+        "127.0.0.1:{port}",
+        "--workers",
+        "2",
+        app,
+    ]
     return running(program, {"DATABASE_URL": url, "CHATKPI_NOW": NOW, "CHATKPI_LOG": "warning"})
 
 
@@ -188,12 +208,18 @@ def told(seen: Seen, gone: float, back: float, seconds: float) -> bool:
     while_up = [why for began, ended, why in seen.errors if ended < gone or began > back + 5]
     recovery = max([0.0, *(ended - back for _, ended, _ in seen.errors if ended > gone)])
     fatal = [why for _, _, why in seen.errors if why.startswith("500") or '"internal"' in why]
-    print(f"{CLIENTS} clients, {seconds:.0f} s, {sum(seen.counts.values()) / seconds:.0f} answers/s")
+    print(
+        f"{CLIENTS} clients, {seconds:.0f} s, {sum(seen.counts.values()) / seconds:.0f} answers/s"
+    )
     print(*(f"  {kind}: {count}" for kind, count in sorted(seen.counts.items())), sep="\n")
-    print(f"  database away for {back - gone:.2f} s; last error {recovery:.2f} s after it was back;")
+    print(
+        f"  database away for {back - gone:.2f} s; last error {recovery:.2f} s after it was back;"
+    )
     print(f"  first right answer {min(g for g in seen.good if g > back) - back:.2f} s after")
     print("  kinds of errors:", dict(Counter(why for _, _, why in seen.errors)))
-    print(f"  500s or internal: {len(fatal)}; errors while it was up: {len(while_up)} {while_up[:3]}")
+    print(
+        f"  500s or internal: {len(fatal)}; errors while it was up: {len(while_up)} {while_up[:3]}"
+    )
     return not seen.counts["WRONG"] and not fatal and not while_up and recovery < 5
 
 

@@ -27,7 +27,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CATALOG = Catalog.read()
 
 
-def load_records(connection: psycopg.Connection[Any], records: Iterable[dict[str, Any]], folder: Path) -> None:
+def load_records(
+    connection: psycopg.Connection[Any], records: Iterable[dict[str, Any]], folder: Path
+) -> None:
     """Loads records as `chatkpi load` does, and sees that none is set aside."""
     path = folder / "records.ndjson"
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
@@ -37,7 +39,11 @@ def load_records(connection: psycopg.Connection[Any], records: Iterable[dict[str
 
 
 def installed(
-    database: Databases, records: Iterable[dict[str, Any]], folder: Path, now: str, catalog: Catalog = CATALOG
+    database: Databases,
+    records: Iterable[dict[str, Any]],
+    folder: Path,
+    now: str,
+    catalog: Catalog = CATALOG,
 ) -> tuple[str, psycopg.Connection[Any]]:
     """A database with the product in it and some records loaded and refreshed: its URL, a connection."""
     url = database.new_database()
@@ -56,7 +62,9 @@ def moment(text: Any) -> datetime:
     return datetime.fromisoformat(str(text))
 
 
-def ask_sql(connection: psycopg.Connection[Any], question: dict[str, Any]) -> list[dict[str, Any]] | str:
+def ask_sql(
+    connection: psycopg.Connection[Any], question: dict[str, Any]
+) -> list[dict[str, Any]] | str:
     """The planner's answer, or `error` when it refuses the question."""
     filters: list[Any] = [question.get("filters") or {}]
     if question.get("tenant"):
@@ -68,30 +76,42 @@ def ask_sql(connection: psycopg.Connection[Any], question: dict[str, Any]) -> li
     ends = [moment(question["from"]), moment(question["to"])]
     try:
         with connection.transaction():
-            connection.execute("SELECT set_config('kpi.viewer_zone', %s, true)", [question.get("timezone") or ""])
+            connection.execute(
+                "SELECT set_config('kpi.viewer_zone', %s, true)", [question.get("timezone") or ""]
+            )
             if shape == "distribution":
                 rows = connection.execute(
-                    "SELECT * FROM kpi.distribution(%s, %s, %s, %s)", [question["kpi"], *ends, Jsonb(filters)]
+                    "SELECT * FROM kpi.distribution(%s, %s, %s, %s)",
+                    [question["kpi"], *ends, Jsonb(filters)],
                 ).fetchall()
                 return [{"weekday": day, "hour": hour, "value": value} for day, hour, value in rows]
             rows = connection.execute(
                 "SELECT * FROM kpi_admin.answer(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 [
                     *(question["kpi"], shape, *ends, question.get("interval"), Jsonb(filters), by),
-                    *(question.get("granularity"), question.get("timezone"), question.get("compare") == "previous"),
+                    *(
+                        question.get("granularity"),
+                        question.get("timezone"),
+                        question.get("compare") == "previous",
+                    ),
                 ],
             ).fetchall()
     except psycopg.Error as error:
         assert (error.sqlstate or "").startswith("KP"), error
         return "error"
     return grouped(
-        [(at, dict(zip(by, dims, strict=True)), value, previous) for at, dims, value, previous in rows],
+        [
+            (at, dict(zip(by, dims, strict=True)), value, previous)
+            for at, dims, value, previous in rows
+        ],
         shape,
         bool(question.get("compare")),
     )
 
 
-def grouped(rows: Sequence[tuple[Any, dict[str, str], Any, Any]], shape: str, compared: bool) -> list[dict[str, Any]]:
+def grouped(
+    rows: Sequence[tuple[Any, dict[str, str], Any, Any]], shape: str, compared: bool
+) -> list[dict[str, Any]]:
     """Rows (time, dims, value, previous) in the oracle's form."""
     if shape == "total":
         return [
@@ -123,7 +143,10 @@ def normal(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 row[name] = [[instant(at), value] for at, value in row[name]]
         if row.get("points") != []:
             rows.append(row)
-    return sorted(rows, key=lambda row: (json.dumps(row["dims"]), str(row.get("weekday")), str(row.get("hour"))))
+    return sorted(
+        rows,
+        key=lambda row: (json.dumps(row["dims"]), str(row.get("weekday")), str(row.get("hour"))),
+    )
 
 
 def same(got: Any, wanted: Any) -> bool:
@@ -131,7 +154,11 @@ def same(got: Any, wanted: Any) -> bool:
     if isinstance(wanted, list):
         return isinstance(got, list) and len(got) == len(wanted) and all(map(same, got, wanted))
     if isinstance(wanted, dict):
-        return isinstance(got, dict) and got.keys() == wanted.keys() and all(same(got[k], wanted[k]) for k in wanted)
+        return (
+            isinstance(got, dict)
+            and got.keys() == wanted.keys()
+            and all(same(got[k], wanted[k]) for k in wanted)
+        )
     if wanted is None or got is None or isinstance(wanted, str) or isinstance(got, str):
         return bool(got == wanted)
     return bool(abs(float(got) - float(wanted)) <= 1e-9 * max(1.0, abs(float(wanted))))
@@ -147,7 +174,13 @@ def agrees(got: list[dict[str, Any]] | str, wanted: list[dict[str, Any]] | str) 
 class Http:
     """The product's server, asked through POST /rows with a token of the question's tenants."""
 
-    def __init__(self, url: str, connection: psycopg.Connection[Any], now: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self,
+        url: str,
+        connection: psycopg.Connection[Any],
+        now: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         monkeypatch.setenv("CHATKPI_NOW", now)
         self.client = create_app(url).test_client()
         self.connection = connection
@@ -168,7 +201,9 @@ class Http:
         if question.get("tenant") and "tenant" in (body.get("filters") or {}):
             visible = [question["tenant"]]  # two filters on one dimension do not fit into an object
         elif question.get("tenant"):
-            body["filters"] = (body.get("filters") or {}) | {"tenant": {"op": "=", "values": [question["tenant"]]}}
+            body["filters"] = (body.get("filters") or {}) | {
+                "tenant": {"op": "=", "values": [question["tenant"]]}
+            }
         answer = self.client.post(
             "/rows", json=body, headers={"Authorization": f"Bearer {self.token(visible)}"}
         )
@@ -180,17 +215,21 @@ class Http:
         if shape == "distribution":
             days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
             return [
-                {"weekday": str(n + 1), "hour": row["hour"], "value": row[day]} for n, day in enumerate(days) for row in rows
+                {"weekday": str(n + 1), "hour": row["hour"], "value": row[day]}
+                for n, day in enumerate(days)
+                for row in rows
             ]
         by = list(dict.fromkeys(question.get("by") or []))
         return grouped(
             [
                 (
                     EPOCH + timedelta(milliseconds=row["time"]) if "time" in row else None,
-                    {dim: row[dim] for dim in by}, row["value"], row.get("previous"),
+                    {dim: row[dim] for dim in by},
+                    row["value"],
+                    row.get("previous"),
                 )
                 for row in rows
             ],
             shape,
             bool(question.get("compare")),
-        )  # fmt: skip
+        )

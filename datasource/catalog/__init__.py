@@ -152,22 +152,35 @@ def _kpi(path: Path) -> Kpi:
     unknown_dims = ", ".join(dim for dim in dims if dim not in DIMS or dim == "tenant")
     unknown = ", ".join(sorted(header.keys() - REQUIRED - OPTIONAL))
     is_id = re.fullmatch(r"[a-z][a-z0-9_]{0,40}", path.stem)
-    refuse(path, {
-        "a KPI's file name is its id: lower case, digits and _, at most 41": not is_id,
-        **_missing(header, REQUIRED),
-        f"unknown header {unknown}": unknown,
-        f"unknown dimension {unknown_dims}": unknown_dims,
-        f"unknown grain {grain}": grain not in ("day", "month"),
-        f"its Dutch words are missing, in {dutch.name} beside it": not dutch.is_file(),
-        f"{dutch.name} needs a line `title: …` and a line `description: …`": len(words) < 2,
-    })
+    refuse(
+        path,
+        {
+            "a KPI's file name is its id: lower case, digits and _, at most 41": not is_id,
+            **_missing(header, REQUIRED),
+            f"unknown header {unknown}": unknown,
+            f"unknown dimension {unknown_dims}": unknown_dims,
+            f"unknown grain {grain}": grain not in ("day", "month"),
+            f"its Dutch words are missing, in {dutch.name} beside it": not dutch.is_file(),
+            f"{dutch.name} needs a line `title: …` and a line `description: …`": len(words) < 2,
+        },
+    )
     return Kpi(
-        kpi_id=path.stem, family=path.parent.name, path=path, definition=definition,
-        words={"en": (header["title"], header["description"]),
-               "nl": (words["title"], words["description"])},
-        unit=header["unit"], counting=header["counting"], source=header["source"],
-        dims=dims, grain=grain, distribution=header.get("distribution") == "yes",
-        is_level=header.get("level") == "yes")
+        kpi_id=path.stem,
+        family=path.parent.name,
+        path=path,
+        definition=definition,
+        words={
+            "en": (header["title"], header["description"]),
+            "nl": (words["title"], words["description"]),
+        },
+        unit=header["unit"],
+        counting=header["counting"],
+        source=header["source"],
+        dims=dims,
+        grain=grain,
+        distribution=header.get("distribution") == "yes",
+        is_level=header.get("level") == "yes",
+    )
 
 
 def _fact(path: Path) -> Fact:
@@ -183,8 +196,11 @@ def _fact(path: Path) -> Fact:
 def in_order(facts: dict[str, Fact]) -> list[Fact]:
     """The facts so that each comes after those it is made from."""
     made_from = {
-        name: [other for other in re.findall(r"(?:FROM|JOIN) (\w+)", fact.select)
-               if other in facts and other != name]
+        name: [
+            other
+            for other in re.findall(r"(?:FROM|JOIN) (\w+)", fact.select)
+            if other in facts and other != name
+        ]
         for name, fact in facts.items()
     }
     return [facts[name] for name in TopologicalSorter(made_from).static_order()]

@@ -19,11 +19,18 @@ from datasource.store.errors import StoreError
 
 COMMANDS = Path(__file__).with_name("commands.toml")
 RUN = {
-    "serve": server.serve, "demo": server.demo,
-    "init": database.init, "load": database.load, "refresh": database.refresh,
-    "login": database.login, "token": database.token,
-    "kpi": questions.ask, "hits": questions.ask, "explain": questions.explain,
-    "check": checks.check, "dashboards": checks.dashboards,
+    "serve": server.serve,
+    "demo": server.demo,
+    "init": database.init,
+    "load": database.load,
+    "refresh": database.refresh,
+    "login": database.login,
+    "token": database.token,
+    "kpi": questions.ask,
+    "hits": questions.ask,
+    "explain": questions.explain,
+    "check": checks.check,
+    "dashboards": checks.dashboards,
 }
 
 
@@ -80,8 +87,9 @@ def _parser() -> ArgumentParser:
         if shapes := row.get("either"):
             group = command.add_mutually_exclusive_group()
             for shape in shapes:
-                group.add_argument(f"--{shape}", dest="shape", action="store_const", const=shape,
-                                   default=shapes[0])
+                group.add_argument(
+                    f"--{shape}", dest="shape", action="store_const", const=shape, default=shapes[0]
+                )
     return parser
 
 

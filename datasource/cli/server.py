@@ -127,13 +127,18 @@ def _welcome(connection: Connection, port: int) -> str:
     """Say what to open, and numbers to see at once."""
     tenant = tenants()[0]
     query = NUMBERS.format(tenant)
-    numbers = [f"  {title:10} {'-' if value is None else value:>10}"
-               for title, value in connection.execute(query.encode())]
+    numbers = [
+        f"  {title:10} {'-' if value is None else value:>10}"
+        for title, value in connection.execute(query.encode())
+    ]
     with suppress(StoreError):
         tokens.revoke(connection, "demo")
-    return "\n".join([
-        f"\nThe last 30 days of {tenant}:", *numbers,
-        f"Open  http://{HOST}:{port}/?token={tokens.create(connection, 'demo', None)}",
-        f"SQL   psql '{database_url()}' -c \"{query}\"",
-        "Ctrl-C stops all of it; the data are kept for the next time.",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"\nThe last 30 days of {tenant}:",
+            *numbers,
+            f"Open  http://{HOST}:{port}/?token={tokens.create(connection, 'demo', None)}",
+            f"SQL   psql '{database_url()}' -c \"{query}\"",
+            "Ctrl-C stops all of it; the data are kept for the next time.",
+        ]
+    )

@@ -13,8 +13,18 @@ from sqlglot import exp
 from datasource.catalog import DIMS
 from datasource.compile.definition import Compiled, compile_kpis, own_dims
 
-__all__ = ["Compiled", "catalog_rows", "compile_kpis", "dim_lookup", "hits_view", "literal",
-           "measures", "public_view", "quote", "slice_select"]
+__all__ = [
+    "Compiled",
+    "catalog_rows",
+    "compile_kpis",
+    "dim_lookup",
+    "hits_view",
+    "literal",
+    "measures",
+    "public_view",
+    "quote",
+    "slice_select",
+]
 
 # Where the ids stand that a distinct count's numbers mean: table, column, its name in the view.
 COUNTED = {
@@ -48,9 +58,20 @@ def hits_view(compiled: Compiled) -> str:
     """CREATE VIEW kpi_hits.<kpi_id>: what the KPI counts, a row each, dimensions spelled out."""
     assert compiled.query is not None
     fact, amount = quote(compiled.fact), "1"
-    columns = [f"{fact}.{column}" for column in (
-        "tenant_no", "at", "day", "hour", "day AS local_day", "kind", "id", "contact_no",
-        "conversation_no")]
+    columns = [
+        f"{fact}.{column}"
+        for column in (
+            "tenant_no",
+            "at",
+            "day",
+            "hour",
+            "day AS local_day",
+            "kind",
+            "id",
+            "contact_no",
+            "conversation_no",
+        )
+    ]
     if compiled.kpi.grain == "month":
         columns[2] = f"date_trunc('month', {fact}.day::timestamp)::date AS day"
         columns[3] = "NULL::timestamptz AS hour"
@@ -86,8 +107,9 @@ def slice_select(compiled: Compiled, first: date, last: date) -> str:
         GROUP BY {keys} ORDER BY tenant_no, day"""
 
 
-def public_view(compiled: Compiled, every: dict[str, Compiled],
-                slices: Mapping[str, Slices]) -> str:
+def public_view(
+    compiled: Compiled, every: dict[str, Compiled], slices: Mapping[str, Slices]
+) -> str:
     """CREATE VIEW kpi.<kpi_id>: the slices as one, the reader's tenants only, numbers as ids."""
     kpi, joins = compiled.kpi, dict[str, None]()
     keys = ["tn.tenant AS tenant_id", f"s.day AS {kpi.grain}"]
@@ -103,7 +125,9 @@ def public_view(compiled: Compiled, every: dict[str, Compiled],
             f"SELECT {columns}, {_times('amount', above)} AS numerator, "
             f"{_times('amount', below)} AS denominator FROM ({_rows(every[part], slices)}) AS part"
             for part, above, below in zip(
-                compiled.parts, compiled.numerators, compiled.denominators, strict=True))
+                compiled.parts, compiled.numerators, compiled.denominators, strict=True
+            )
+        )
         shown = ["sum(s.numerator) AS numerator", "sum(s.denominator) AS denominator"]
     elif compiled.entity:
         table, column, name = COUNTED[compiled.entity]
@@ -128,17 +152,22 @@ def _times(value: str, factor: Fraction) -> str:
 def _rows(compiled: Compiled, slices: Mapping[str, Slices]) -> str:
     kpi = compiled.kpi
     if compiled.fold in ("value", "level"):
-        return ("SELECT tenant_no, month AS day, value AS amount "
-                f"FROM kpi_admin.month_values({literal(kpi.kpi_id)})")
+        return (
+            "SELECT tenant_no, month AS day, value AS amount "
+            f"FROM kpi_admin.month_values({literal(kpi.kpi_id)})"
+        )
     measure = "entity" if compiled.entity else "amount"
     select = f"SELECT {', '.join(['tenant_no', 'day', *map(quote, own_dims(kpi)), measure])}"
     # The bounds repeat what a slice holds, so that the planner leaves out those a query cannot
     # need. Before the first refresh: the right columns and no rows.
-    return " UNION ALL ".join(
-        f"{select} FROM kpi_slice.{quote(relation)} "
-        f"WHERE day >= DATE '{first}' AND day < DATE '{last}'"
-        for relation, first, last in slices.get(kpi.kpi_id, [])
-    ) or f"{select} FROM kpi_hits.{quote(kpi.kpi_id)} WHERE false"
+    return (
+        " UNION ALL ".join(
+            f"{select} FROM kpi_slice.{quote(relation)} "
+            f"WHERE day >= DATE '{first}' AND day < DATE '{last}'"
+            for relation, first, last in slices.get(kpi.kpi_id, [])
+        )
+        or f"{select} FROM kpi_hits.{quote(kpi.kpi_id)} WHERE false"
+    )
 
 
 def dim_lookup(dim: str) -> tuple[str, str]:
@@ -151,16 +180,34 @@ def dim_lookup(dim: str) -> tuple[str, str]:
     child = quote(known.parent_of)
     alias = quote(f"x_{known.parent_of}")
     value = f'coalesce({alias}.{quote(dim)}::text, {literal(known.missing)}) COLLATE "C"'
-    return value, (f" LEFT JOIN kpi_data.{child} AS {alias}"
-                   f" ON {alias}.tenant_no = s.tenant_no AND {alias}.id = s.{child}")
+    return value, (
+        f" LEFT JOIN kpi_data.{child} AS {alias}"
+        f" ON {alias}.tenant_no = s.tenant_no AND {alias}.id = s.{child}"
+    )
 
 
 def catalog_rows(every: dict[str, Compiled]) -> list[tuple[object, ...]]:
     """The rows of kpi_admin.kpi, in the order of its columns."""
     return [
-        (c.kpi.kpi_id, position, c.kpi.family, *c.kpi.words["en"], *c.kpi.words["nl"], c.kpi.unit,
-         c.kpi.counting, c.kpi.source, c.fold, c.kpi.grain, c.entity, c.kpi.distribution,
-         list(c.kpi.dims), list(c.parts), *_whole(c), list(c.reads), c.kpi.definition)
+        (
+            c.kpi.kpi_id,
+            position,
+            c.kpi.family,
+            *c.kpi.words["en"],
+            *c.kpi.words["nl"],
+            c.kpi.unit,
+            c.kpi.counting,
+            c.kpi.source,
+            c.fold,
+            c.kpi.grain,
+            c.entity,
+            c.kpi.distribution,
+            list(c.kpi.dims),
+            list(c.parts),
+            *_whole(c),
+            list(c.reads),
+            c.kpi.definition,
+        )
         for position, c in enumerate(every.values())
     ]
 
@@ -171,5 +218,8 @@ def _whole(c: Compiled) -> tuple[list[int], list[int], int]:
     numerator / per is the value of a sum; in a ratio what both sides are divided by cancels out.
     """
     common = lcm(*(factor.denominator for factor in (*c.numerators, *c.denominators)))
-    return ([int(n * common) for n in c.numerators], [int(d * common) for d in c.denominators],
-            1 if c.fold == "ratio" else common)
+    return (
+        [int(n * common) for n in c.numerators],
+        [int(d * common) for d in c.denominators],
+        1 if c.fold == "ratio" else common,
+    )

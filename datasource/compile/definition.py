@@ -15,8 +15,14 @@ from datasource.catalog import DIMS, Catalog, DefinitionError, Kpi, refuse
 
 ENTITIES = {"contacts": "contact_no", "conversations": "conversation_no", "users": "user_no"}
 TABLES = ("staff",)  # what a hits query may look at beside its fact
-COUNTINGS = {"count", "sum", "sessions", "first contacts", "value",
-             *(f"distinct {entities}" for entities in ENTITIES)}
+COUNTINGS = {
+    "count",
+    "sum",
+    "sessions",
+    "first contacts",
+    "value",
+    *(f"distinct {entities}" for entities in ENTITIES),
+}
 CLAUSES = ("group", "order", "limit", "distinct", "having", "with_", "with")
 
 
@@ -46,8 +52,9 @@ class Compiled:
 def compile_kpis(catalog: Catalog) -> dict[str, Compiled]:
     """Every KPI of a catalogue, compiled. Raises DefinitionError naming the file at fault."""
     plain = {k.kpi_id: _hits(k, catalog) for k in catalog.kpis.values() if not k.is_formula}
-    return {kpi_id: plain.get(kpi_id) or _formula(kpi, plain)
-            for kpi_id, kpi in catalog.kpis.items()}
+    return {
+        kpi_id: plain.get(kpi_id) or _formula(kpi, plain) for kpi_id, kpi in catalog.kpis.items()
+    }
 
 
 def own_dims(kpi: Kpi) -> list[str]:
@@ -79,48 +86,72 @@ def _hits(kpi: Kpi, catalog: Catalog) -> Compiled:
     unknown = ", ".join(tables.keys() - catalog.facts.keys() - {*TABLES})
     clauses = " or ".join(name.strip("_").upper() for name in CLAUSES if query.args.get(name))
     orphans = " and ".join(d for d in kpi.dims if DIMS[d].parent_of not in (None, *kpi.dims))
-    refuse(kpi.path, {
-        f"unknown counting “{kpi.counting}”": kpi.counting not in COUNTINGS,
-        f"hits come FROM one of the facts: {facts}":
-            fact not in catalog.facts or query.args.get("joins"),
-        f"unknown table {unknown}": unknown,
-        f"a hits query has no {clauses}": clauses,
-        f"selects {sorted(columns)} but its dims need {sorted(own)}": columns.keys() != {*own},
-        f"{orphans}: a parent of what is not in dims": orphans,
-        "an amount is for counting sum or value, and needed there":
-            (amount is None) == (kpi.counting in ("sum", "value")),
-    })
+    refuse(
+        kpi.path,
+        {
+            f"unknown counting “{kpi.counting}”": kpi.counting not in COUNTINGS,
+            f"hits come FROM one of the facts: {facts}": fact not in catalog.facts
+            or query.args.get("joins"),
+            f"unknown table {unknown}": unknown,
+            f"a hits query has no {clauses}": clauses,
+            f"selects {sorted(columns)} but its dims need {sorted(own)}": columns.keys() != {*own},
+            f"{orphans}: a parent of what is not in dims": orphans,
+            "an amount is for counting sum or value, and needed there": (amount is None)
+            == (kpi.counting in ("sum", "value")),
+        },
+    )
     how, _, who = kpi.counting.partition(" ")
     fold = "level" if kpi.is_level else how if how in ("distinct", "value") else "sum"
     kinds = [
-        side.right.this for side in query.find_all(exp.EQ)
-        if isinstance(side.left, exp.Column) and side.left.name == "kind"
+        side.right.this
+        for side in query.find_all(exp.EQ)
+        if isinstance(side.left, exp.Column)
+        and side.left.name == "kind"
         and isinstance(side.right, exp.Literal)
     ]
     # The rows of one kind, if it takes no others.
     rows = f"{fact}:{kinds[0]}" if len(kinds) == 1 else fact
     return Compiled(
-        kpi, fold, (kpi.kpi_id,), (factor,), (Fraction(0),),
+        kpi,
+        fold,
+        (kpi.kpi_id,),
+        (factor,),
+        (Fraction(0),),
         (rows, *(table for table in tables if table in TABLES)),
-        ENTITIES[who] if how == "distinct" else None, amount, columns, query, fact)
+        ENTITIES[who] if how == "distinct" else None,
+        amount,
+        columns,
+        query,
+        fact,
+    )
 
 
 def _formula(kpi: Kpi, plain: dict[str, Compiled]) -> Compiled:
     query = _select(kpi)
     quotient, *others = [column.unalias() for column in query.expressions] or [exp.Null()]
-    refuse(kpi.path, {
-        "a formula is one quotient of sums of KPIs, without FROM":
-            query.find(exp.From) or others or not isinstance(quotient, exp.Div)})
+    refuse(
+        kpi.path,
+        {
+            "a formula is one quotient of sums of KPIs, without FROM": query.find(exp.From)
+            or others
+            or not isinstance(quotient, exp.Div)
+        },
+    )
     above, below = _linear(quotient.this, kpi), _linear(quotient.expression, kpi)
     parts = tuple(above | below)
     for part in parts:
         is_sum = part in plain and plain[part].fold == "sum"
-        refuse(kpi.path, {
-            f"{part} is not a KPI that is counted or added up": not is_sum,
-            f"{part} lacks a dimension": is_sum and {*kpi.dims} - {*plain[part].kpi.dims}})
+        refuse(
+            kpi.path,
+            {
+                f"{part} is not a KPI that is counted or added up": not is_sum,
+                f"{part} lacks a dimension": is_sum and {*kpi.dims} - {*plain[part].kpi.dims},
+            },
+        )
     numerators, denominators = (
         tuple(side.get(part, 0) * plain[part].numerators[0] for part in parts)
-        for side in (above, below))
+        for side in (above, below)
+    )
     reads = tuple(dict.fromkeys(read for part in parts for read in plain[part].reads))
     return Compiled(kpi, "ratio", parts, numerators, denominators, reads)
 
@@ -133,8 +164,10 @@ def _linear(side: exp.Expression, kpi: Kpi) -> dict[str, Fraction]:
         case exp.Column():
             return {side.name: Fraction(1)}
         case exp.Mul(this=exp.Literal()):
-            return {part: Fraction(side.this.this) * factor
-                    for part, factor in _linear(side.expression, kpi).items()}
+            return {
+                part: Fraction(side.this.this) * factor
+                for part, factor in _linear(side.expression, kpi).items()
+            }
         case exp.Add() | exp.Sub():
             total, sign = _linear(side.this, kpi), 1 if isinstance(side, exp.Add) else -1
             for part, factor in _linear(side.expression, kpi).items():

@@ -20,8 +20,9 @@ def tenants() -> list[str]:
     return [tenant.id for tenant in TENANTS]
 
 
-def lines(events: int = 1_000_000, seed: int = 1, days: int = 730,
-          until: datetime | None = None) -> Iterator[bytes]:
+def lines(
+    events: int = 1_000_000, seed: int = 1, days: int = 730, until: datetime | None = None
+) -> Iterator[bytes]:
     """The records as NDJSON lines (UTF-8, each with its line break): entities, then events.
 
     `events` is the number of different events; about two in a thousand come twice. They happen
@@ -50,7 +51,7 @@ def lines(events: int = 1_000_000, seed: int = 1, days: int = 730,
         people = cast(tenant, months, quota / (stop - first) * 30)
         for record in people.records:
             yield json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        story = Story(tenant, people, seed, end, quota, dates[:stop - first], out)
+        story = Story(tenant, people, seed, end, quota, dates[: stop - first], out)
         stories.append((range(first, stop), story))
     for n in range(days):
         for span, story in stories:

@@ -21,7 +21,8 @@ SECONDS = [f"{n // 1000:02d}.{n % 1000:03d}Z" for n in range(MINUTE)]
 CONTACT, BOT, USER = ',"from":"contact"', ',"from":"bot"', ',"from":"user"'
 DEVICES, TOUCHPOINTS = (
     [name for name, times in WORLD[names].items() for _ in range(times)]
-    for names in ("devices", "touchpoints"))
+    for names in ("devices", "touchpoints")
+)
 BOTS = ("bot-1", "bot-2", "bot-3", "bot-4", "bot-5")  # the last one was switched off
 RESULTS = {
     kind: [fields({"result_type": kind} | own) for own in owns]
@@ -30,10 +31,14 @@ RESULTS = {
 # What can happen in a module of a type: chance, event, fields to draw from, fields instead.
 BEATS = {
     module: [
-        (beat.get("chance", 1), beat["event"],
-         [fields(own) for own in beat.get("own", [{}]) for _ in range(own.pop("times", 1))],
-         fields(beat.get("instead", {})))
-        for beat in beats]
+        (
+            beat.get("chance", 1),
+            beat["event"],
+            [fields(own) for own in beat.get("own", [{}]) for _ in range(own.pop("times", 1))],
+            fields(beat.get("instead", {})),
+        )
+        for beat in beats
+    ]
     for module, beats in WORLD["beats"].items()
 }
 
@@ -57,11 +62,24 @@ class Story:
     happens after `until` is told and no more than `quota` events, repeated records aside.
     """
 
-    def __init__(self, tenant: Tenant, people: Cast, seed: int, until: int, quota: int,
-                 dates: Sequence[date], out: list[tuple[int, str]]) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        people: Cast,
+        seed: int,
+        until: int,
+        quota: int,
+        dates: Sequence[date],
+        out: list[tuple[int, str]],
+    ) -> None:
         """Plan the local `dates`, ascending; `seed` and the tenant decide all chance."""
         self.tenant, self.people, self.until, self.quota, self.out = (
-            tenant, people, until, quota, out)
+            tenant,
+            people,
+            until,
+            quota,
+            out,
+        )
         self.rng = Random(f"{seed}/{tenant.id}")
         self.random = self.rng.random
         self.told = self.contacts = self.talks = 0
@@ -90,8 +108,11 @@ class Story:
             weight *= self.business["weekend"][day.weekday() - 5]
         if (day.month, day.day) in ((12, 25), (12, 26), (1, 1)):
             weight *= 0.3
-        return weight * (1.6 if campaign(self.tenant, day) else 1) * (
-            self._elapsed(self._midnight(day)) / self.hours[-1] + 1e-9)
+        return (
+            weight
+            * (1.6 if campaign(self.tenant, day) else 1)
+            * (self._elapsed(self._midnight(day)) / self.hours[-1] + 1e-9)
+        )
 
     def _elapsed(self, midnight: int) -> float:
         """The part of `hours` between a local midnight and `until`."""
@@ -111,8 +132,12 @@ class Story:
         midnight = min(self._midnight(day), self.until)
         self.end = self._elapsed(midnight)
         season, experiences = campaign(self.tenant, day), self.people.experiences
-        odds = list(accumulate(e.weight * (
-            9 if season and e.season == season else 0.2 if e.season else 1) for e in experiences))
+        odds = list(
+            accumulate(
+                e.weight * (9 if season and e.season == season else 0.2 if e.season else 1)
+                for e in experiences
+            )
+        )
         if day.day in (1, 15):  # staff loads coupons and visits the site: each month has a visit
             at = self._visit(midnight + 8 * 60 * MINUTE, *self._contact())
             coupons = [(e.id, m) for e in experiences for m, kind in e.modules if kind == "coupon"]
@@ -154,8 +179,10 @@ class Story:
         self.told += 1
         day, rest = divmod(at, DAY)
         minute, ms = divmod(rest, MINUTE)
-        line = (f'{{"type":"{kind}{self.head}{self.told:08x}",'
-                f'"at":"{_date(day)}{MINUTES[minute]}{SECONDS[ms]}",{dims}{own}}}')
+        line = (
+            f'{{"type":"{kind}{self.head}{self.told:08x}",'
+            f'"at":"{_date(day)}{MINUTES[minute]}{SECONDS[ms]}",{dims}{own}}}'
+        )
         chance = self.random()
         if chance < 0.004:
             later = at + int(chance * 250 * DAY)
@@ -189,8 +216,11 @@ class Story:
             t += 300 + int(random() * 1500)
             put(t, "message", base, BOT)
         talks, position = tour or random() > 0.44, 0
-        while talks and position < len(experience.modules) and (
-                tour or position == 0 or random() < 0.86):
+        while (
+            talks
+            and position < len(experience.modules)
+            and (tour or position == 0 or random() < 0.86)
+        ):
             if random() < 0.04:  # comes back some other time
                 put(t, "screen_time", base, f',"seconds":{(t - begin) // 1000}')
                 begin = t = t + int((40 + random() * 100) * MINUTE)
@@ -288,8 +318,11 @@ class Story:
         contact, device = self._contact()
         channel = self._pick(TOUCHPOINTS)
         self.talks += 1
-        dims = f'{contact},"conversation":"v{self.talks}"' if random() < 0.99 else (
-            f'"conversation":"v{self.talks}"')
+        dims = (
+            f'{contact},"conversation":"v{self.talks}"'
+            if random() < 0.99
+            else (f'"conversation":"v{self.talks}"')
+        )
         if channel == "web":
             t = self._visit(t, contact, device) + 5000
         named = f'{dims},"channel":"ch-{channel}"' if channel else dims
@@ -303,9 +336,9 @@ class Story:
             put(t, "routed", first, f',"inbox":"{inbox}"')
         if tour or random() < 0.7:
             bot = f'{dims},"bot":"{self._pick(BOTS if self.early else BOTS[:4], 1.5)}"'
-            put(t + 100, "bot_start", bot + first[len(dims):])
+            put(t + 100, "bot_start", bot + first[len(dims) :])
             put(t + 300, "message", bot if random() < 0.98 else dims, BOT)
-            for point in ("asked", "answered", "contact details")[:2 if random() < 0.5 else 3]:
+            for point in ("asked", "answered", "contact details")[: 2 if random() < 0.5 else 3]:
                 t += 4000 + int(random() * 30_000)
                 put(t, "message", first, CONTACT)
                 put(t + 400, "chatpoint", bot, f',"name":"{point}"')

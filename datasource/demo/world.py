@@ -10,7 +10,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 WORLD: dict[str, Any] = tomllib.loads(
-    Path(__file__).with_name("world.toml").read_text(encoding="utf-8"))
+    Path(__file__).with_name("world.toml").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,20 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
 
     `months` (YYYY-MM, local, ascending) have potentials, sized for `monthly` events a month.
     """
-    made = Cast([{
-        "type": "tenant", "id": tenant.id, "name": tenant.name, "timezone": tenant.zone,
-        "business_type": tenant.business, "session_rule": tenant.session_rule,
-        "session_minutes": tenant.session_minutes,
-        "conversation_url": f"https://{tenant.id}.example.com/inbox/{{conversation}}"}])
+    made = Cast(
+        [
+            {
+                "type": "tenant",
+                "id": tenant.id,
+                "name": tenant.name,
+                "timezone": tenant.zone,
+                "business_type": tenant.business,
+                "session_rule": tenant.session_rule,
+                "session_minutes": tenant.session_minutes,
+                "conversation_url": f"https://{tenant.id}.example.com/inbox/{{conversation}}",
+            }
+        ]
+    )
 
     def add(kind: str, **fields: object) -> None:
         made.records.append({"type": kind, "tenant": tenant.id, **fields})
@@ -81,9 +91,16 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
         modules = [(f"mod-{number}-{n}", kind) for n, kind in enumerate(plan["modules"], 1)]
         made.experiences.append(Experience(ident, plan.get("season", ""), plan["weight"], modules))
         for n, (module, kind) in enumerate(modules, 1):
-            fork = {"next": [m for m, _ in modules[n:n + 2]]} if kind == "decision" else {}
-            add("module", id=module, experience=ident, name=kind.replace("_", " ").capitalize(),
-                module_type=kind, position=n, **fork)
+            fork = {"next": [m for m, _ in modules[n : n + 2]]} if kind == "decision" else {}
+            add(
+                "module",
+                id=module,
+                experience=ident,
+                name=kind.replace("_", " ").capitalize(),
+                module_type=kind,
+                position=n,
+                **fork,
+            )
     departments = []
     for p, place in enumerate(tenant.places, 1):
         add("location", id=f"loc-{p}", name=place, active=p < 3)
@@ -98,7 +115,7 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
     add("inbox", id="inbox-desk", name="Shared desk")
     for channel in WORLD["channels"]:
         add("channel", **channel)
-    for n, member in enumerate(WORLD["staff"][:tenant.staff]):
+    for n, member in enumerate(WORLD["staff"][: tenant.staff]):
         department = departments[n % len(departments)] if member["level"] > 1 else ""
         (made.users if member["active"] else made.former).append((member["id"], department))
         add("user", **member, **({"department": department} if department else {}))
@@ -107,8 +124,10 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
     talk = monthly * (1 - tenant.chat)
     for n, month in enumerate(months):  # staff is named when it changes, the others hold
         size = talk * (1 + n / 24)
-        fields = {"inbound_leads": round(size * 0.04) + 4,
-                  "website_visitors": round(size * 0.14) + 9}
+        fields = {
+            "inbound_leads": round(size * 0.04) + 4,
+            "website_visitors": round(size * 0.14) + 9,
+        }
         if n % 3 == 0:
             fields["workshop_jobs"] = round(size * 0.03) + 3
         if n % 6 == 0:
@@ -129,11 +148,17 @@ def nps_answers(rng: Random, languages: Iterable[str]) -> list[str]:
 
     The scores of the first six are fixed, so that few answers show all there is.
     """
-    pools = [[f"{thing} {verdict}.{closing}" for language in languages
-              for words in [WORLD["phrases"][language]]
-              for thing, verdict, closing in product(
-                  words["things"], words["verdicts"][segment], words["closings"])]
-             for segment in range(3)]
+    pools = [
+        [
+            f"{thing} {verdict}.{closing}"
+            for language in languages
+            for words in [WORLD["phrases"][language]]
+            for thing, verdict, closing in product(
+                words["things"], words["verdicts"][segment], words["closings"]
+            )
+        ]
+        for segment in range(3)
+    ]
     deck: list[str] = []
     for score in [9, 10, 8, 10, 4, 7, *rng.choices(range(11), WORLD["scores"], k=1994)]:
         text = rng.choice(pools[(score > 6) + (score > 8)])

@@ -33,9 +33,14 @@ def check(folder: Path) -> list[Path]:
     """The paths below `folder` that are not as `write` makes them: other, missing or left over."""
     files = {folder / name: text for name, text in build(Catalog.read()).items()}
     there = set(folder.glob("dashboards_json/**/*.json"))
-    return sorted((there - files.keys()) | {
-        path for path, text in files.items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text})
+    return sorted(
+        (there - files.keys())
+        | {
+            path
+            for path, text in files.items()
+            if not path.is_file() or path.read_text(encoding="utf-8") != text
+        }
+    )
 
 
 def write(folder: Path) -> list[Path]:

@@ -33,8 +33,13 @@ def heading(title: str, *hidden: Row) -> Row:
 def query(name: str, asked: Json, **more: object) -> Json:
     """A variable that the server answers."""
     question = {"queryType": "infinity", "refId": "variable", "infinityQuery": asked}
-    return {"type": "query", "name": name, "datasource": q.SOURCE, "query": question,
-            "refresh": 1} | more
+    return {
+        "type": "query",
+        "name": name,
+        "datasource": q.SOURCE,
+        "query": question,
+        "refresh": 1,
+    } | more
 
 
 def variable(words: Words, dim: str, *within: str, **more: object) -> Json:
@@ -48,8 +53,10 @@ def variable(words: Words, dim: str, *within: str, **more: object) -> Json:
 def choice(words: Words, kpis: list[str], first: list[str]) -> Json:
     """The variable `kpi`: several of these, at first some."""
     titles = {kpi: words.title(kpi) for kpi in kpis}
-    texts = {"query": ", ".join(f"{title} : {kpi}" for kpi, title in titles.items()),
-             "label": words["kpis"]}
+    texts = {
+        "query": ", ".join(f"{title} : {kpi}" for kpi, title in titles.items()),
+        "label": words["kpis"],
+    }
     current = {"text": [titles[kpi] for kpi in first], "value": first}
     more = {"type": "custom", "name": "kpi", "current": current, "allValue": None}
     return {**LOOKS["several"], **more, **texts}
@@ -72,14 +79,25 @@ def read(words: Words, name: str) -> Json:
             made.append((width, getattr(kinds, kind)(words, **arguments)))
         return about["height"], made
 
-    rows = [heading(words[about["heading"]]) if "heading" in about else row(about)
-            for about in told["rows"]]
-    others = [kpi_id for kpi_id, kpi in words.catalog.kpis.items()
-              if kpi.family == told["family"] and kpi_id not in shown]
+    rows = [
+        heading(words[about["heading"]]) if "heading" in about else row(about)
+        for about in told["rows"]
+    ]
+    others = [
+        kpi_id
+        for kpi_id, kpi in words.catalog.kpis.items()
+        if kpi.family == told["family"] and kpi_id not in shown
+    ]
     rows.append(heading(words["advanced"], row({"height": 4, "tiles": others})))
     variables = [variable(words, *dims, **LOOKS["several"]) for dims in told["variables"]]
-    return dashboard(words, name, told["family"], grid(*rows), *variables,
-                     choice(words, chosen, told["choice"]["first"]))
+    return dashboard(
+        words,
+        name,
+        told["family"],
+        grid(*rows),
+        *variables,
+        choice(words, chosen, told["choice"]["first"]),
+    )
 
 
 def dashboard(words: Words, name: str, family: str, panels: list[Json], *variables: Json) -> Json:
@@ -90,23 +108,38 @@ def dashboard(words: Words, name: str, family: str, panels: list[Json], *variabl
     ranges = [{"from": a, "to": b, "display": words[k]} for k, (a, b) in LOOKS["ranges"].items()]
     source = LOOKS["source"] | {"label": words["source"], "query": q.PLUGIN}
     tenant = variable(words, "tenant")  # one, for the others' ids are unique within a tenant only
-    first = target("/rows", {"list": "range", "filters": TENANT}, {"first": q.STRING},
-                   **LOOKS["first"])
+    first = target(
+        "/rows", {"list": "range", "filters": TENANT}, {"first": q.STRING}, **LOOKS["first"]
+    )
     learn = f"{q.PROXY}/?tenant=${{tenant:percentencode}}"  # the server's page of all KPIs
     links = [
         {"type": "dashboards", "title": words["sisters"], "tags": tags, "asDropdown": True},
         {"title": words["entire"], "url": f"/d/{uid}?from=${{first}}&to=now", "keepTime": False},
         {"title": words["learn"], "url": learn, "targetBlank": True},
     ]
-    year = target("/annotations", {"range": q.SPAN, "filters": TENANT},
-                  {"time": q.TIME, "title": q.STRING, "text": q.STRING}, ref="Anno")
-    change = {"name": words["year"], "enable": True, "hide": True, "target": year,
-              "iconColor": LOOKS["colours"]["previous"], "datasource": q.SOURCE}
+    year = target(
+        "/annotations",
+        {"range": q.SPAN, "filters": TENANT},
+        {"time": q.TIME, "title": q.STRING, "text": q.STRING},
+        ref="Anno",
+    )
+    change = {
+        "name": words["year"],
+        "enable": True,
+        "hide": True,
+        "target": year,
+        "iconColor": LOOKS["colours"]["previous"],
+        "datasource": q.SOURCE,
+    }
     return {
-        "uid": uid, "title": words[name], "description": words[f"{name}_about"],
-        "tags": [*tags, family], **LOOKS["dashboard"],
+        "uid": uid,
+        "title": words[name],
+        "description": words[f"{name}_about"],
+        "tags": [*tags, family],
+        **LOOKS["dashboard"],
         "time": {"from": ranges[0]["from"], "to": ranges[0]["to"]},
-        "timepicker": {"quick_ranges": ranges}, "annotations": {"list": [change]},
+        "timepicker": {"quick_ranges": ranges},
+        "annotations": {"list": [change]},
         "templating": {"list": [source, tenant, *variables, query("first", first, hide=2)]},
         "links": [{"type": "link", "keepTime": True, "includeVars": True} | one for one in links],
         "panels": panels,

@@ -12,8 +12,11 @@ PLUGIN = "yesoreyeram-infinity-datasource"
 PROXY = "/api/datasources/proxy/uid/${datasource}"  # Grafana's way to the server keeps the token
 SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
 # The dimensions that the dashboards' variables narrow.
-SCOPE = {"tenant": "${tenant:doublequote}", "folder": "${folder:json}",
-         "experience": "${experience:json}"}
+SCOPE = {
+    "tenant": "${tenant:doublequote}",
+    "folder": "${folder:json}",
+    "experience": "${experience:json}",
+}
 SPAN = {"from": "${__timeFrom}", "to": "${__timeTo}", "timezone": "${__timezone}"}
 NUMBER, STRING, TIME = "number", "string", "timestamp_epoch"
 
@@ -26,8 +29,15 @@ def target(url: str, body: Json, columns: dict[str, str], ref: str = "A", **more
     # All typed, for a column that is all null would become a string.
     typed = [(*column.split(":"), kind) for column, kind in columns.items()]
     return {
-        "refId": ref, "datasource": SOURCE, "type": "json", "parser": "backend", "source": "url",
-        "format": "table", "url": url, "url_options": post | {"data": data}, "root_selector": "",
+        "refId": ref,
+        "datasource": SOURCE,
+        "type": "json",
+        "parser": "backend",
+        "source": "url",
+        "format": "table",
+        "url": url,
+        "url_options": post | {"data": data},
+        "root_selector": "",
         "columns": [{"selector": t[0], "text": t[-2], "type": t[-1]} for t in typed],
     } | more
 

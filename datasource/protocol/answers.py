@@ -165,9 +165,7 @@ POSTS: dict[str, Post] = {
     "/metric-payload-options": _ask(
         _item("label", "value"), "payload_options", "metric", "name", within=("payload",)
     ),
-    "/variable": _ask(
-        _item("__text", "__value"), "variable", within=("range", "payload")
-    ),
+    "/variable": _ask(_item("__text", "__value"), "variable", within=("range", "payload")),
     "/tag-keys": _ask(_item("type", "text", "key"), "tag_keys"),
     "/tag-values": _ask(_item("text"), "tag_values", "key"),
     "/annotations": _ask(

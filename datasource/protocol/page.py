@@ -43,15 +43,17 @@ def page(asker: Asker, tenant: str | None) -> Response:
     ]
     tenants, chosen = found["tenants"] or [], found["tenant"]
     refreshed = found["refreshed_at"]
-    return rendered({
-        **found,
-        "families": families,
-        "tenants": tenants,
-        "name": next((one["name"] for one in tenants if one["id"] == chosen), chosen),
-        "days": next(kpi["days"] for kpi in kpis if not kpi["monthly"]),
-        "refreshed": f"{local(refreshed, zone):%-d %b %Y, %H:%M}" if refreshed else "never",
-        "behind": behind(found["behind"]),
-    })  # fmt: skip
+    return rendered(
+        {
+            **found,
+            "families": families,
+            "tenants": tenants,
+            "name": next((one["name"] for one in tenants if one["id"] == chosen), chosen),
+            "days": next(kpi["days"] for kpi in kpis if not kpi["monthly"]),
+            "refreshed": f"{local(refreshed, zone):%-d %b %Y, %H:%M}" if refreshed else "never",
+            "behind": behind(found["behind"]),
+        }
+    )
 
 
 def rendered(content: Json | None, refused: str = "") -> Response:

@@ -45,11 +45,16 @@ def _entry(kpi: Kpi, language: str) -> str:
     words = TEXTS[language]
     title, description = kpi.words[language]
     dims = [DIMS[dim] for dim in ("tenant", *kpi.dims)]
-    return ENTRY.format_map(words | {
-        "kpi": kpi, "title": title, "description": description,
-        "grain": f" ({words['month']})" if kpi.grain == "month" else "",
-        "dims": ", ".join(dim.title_nl if language == "nl" else dim.title for dim in dims),
-    })
+    return ENTRY.format_map(
+        words
+        | {
+            "kpi": kpi,
+            "title": title,
+            "description": description,
+            "grain": f" ({words['month']})" if kpi.grain == "month" else "",
+            "dims": ", ".join(dim.title_nl if language == "nl" else dim.title for dim in dims),
+        }
+    )
 
 
 def main() -> None:

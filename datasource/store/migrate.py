@@ -53,7 +53,9 @@ def init(connection: Connection, catalog: Catalog) -> None:
     compiled = compile_kpis(catalog)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [REFRESH_LOCK])
-        connection.execute("SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning")
+        connection.execute(
+            "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning"
+        )
         connection.execute(FORGET_FUNCTIONS)
         for path in catalog.schema:
             _add_columns(connection, path.read_text("utf-8"))
@@ -83,15 +85,21 @@ def _add_columns(connection: Connection, schema: str) -> None:
 
 def _facts(connection: Connection, catalog: Catalog) -> None:
     """Creates the fact tables, anew where their definition changed."""
-    known: dict[str, str] = dict(connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall())
+    known: dict[str, str] = dict(
+        connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall()
+    )
     connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
-    connection.execute("CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP")
+    connection.execute(
+        "CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP"
+    )
     for fact in in_order(catalog.facts):
         if known.get(fact.name) == fact.select:
             continue
         table = f"kpi_fact.{quote(fact.name)}"
         if fact.name in known:
-            indexes = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass"
+            indexes = (
+                "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass"
+            )
             for (index,) in connection.execute(indexes, [table]).fetchall():
                 connection.execute(f"DROP INDEX {index}".encode())
             retire(connection, "TABLE", "kpi_fact", fact.name)
@@ -130,7 +138,13 @@ def _catalog(connection: Connection, compiled: dict[str, Compiled]) -> None:
     connection.execute("DELETE FROM kpi_admin.dim")
     for dim, known in DIMS.items():
         expression, join = dim_lookup(dim)
-        row = [dim, "r.tenant" if dim == "tenant" else expression, join, known.parent_of, known.entity]
+        row = [
+            dim,
+            "r.tenant" if dim == "tenant" else expression,
+            join,
+            known.parent_of,
+            known.entity,
+        ]
         connection.execute("INSERT INTO kpi_admin.dim VALUES (%s, %s, %s, %s, %s)", row)
     gone = "DELETE FROM kpi_admin.kpi WHERE kpi_id <> ALL (%s) RETURNING kpi_id"
     for (kpi_id,) in connection.execute(gone, [list(compiled)]).fetchall():

@@ -67,7 +67,9 @@ class _Refresh:
     def __init__(self, connection: Connection, catalog: Catalog, full: bool) -> None:
         self.connection = connection
         self.catalog = catalog
-        [(after, generation, full_due)] = connection.execute("SELECT load_no, generation, full_due FROM kpi_admin.state")
+        [(after, generation, full_due)] = connection.execute(
+            "SELECT load_no, generation, full_due FROM kpi_admin.state"
+        )
         self.generation: int = generation + 1
         self.full: bool = full or full_due
         self.after: int = 0 if self.full else after
@@ -84,7 +86,10 @@ class _Refresh:
         if loaded or stale:
             self._execute(WORK)
             if loaded:
-                [(fresh,)] = self._execute("SELECT coalesce(sum(taken), 0) FROM kpi_admin.load WHERE load_no > %s", [self.after])
+                [(fresh,)] = self._execute(
+                    "SELECT coalesce(sum(taken), 0) FROM kpi_admin.load WHERE load_no > %s",
+                    [self.after],
+                )
                 if fresh > 10000:
                     self._execute("ANALYZE kpi_data.event (load_no)")
                 self._tenants()
@@ -118,7 +123,10 @@ class _Refresh:
             f"SELECT w.tenant_no, w.tenant FROM ({wanted}) AS w JOIN kpi_fact.tenant AS t ON t.tenant_no = w.tenant_no "
             "WHERE (t.zone, t.session_rule, t.session_length) <> (w.zone, w.session_rule, w.session_length)"
         ).fetchall()
-        self.again, self.recomputed = [number for number, _ in changed], tuple(name for _, name in changed)
+        self.again, self.recomputed = (
+            [number for number, _ in changed],
+            tuple(name for _, name in changed),
+        )
         self._execute(
             f"""INSERT INTO kpi_fact.tenant AS t
             SELECT tenant_no, zone, kpi_admin.is_odd(zone), business_type, session_rule, session_length
@@ -132,7 +140,11 @@ class _Refresh:
         """Numbers new contacts, conversations and users; notes the tenants in which staff or inboxes moved."""
         if self.full:
             self._execute("DELETE FROM kpi_fact.contact; DELETE FROM kpi_fact.conversation")
-        for table, column in (("contact", "contact"), ("conversation", "conversation"), ("staff", '"user"')):
+        for table, column in (
+            ("contact", "contact"),
+            ("conversation", "conversation"),
+            ("staff", '"user"'),
+        ):
             # In the order of their first events: who is active together has neighbouring numbers.
             self._execute(
                 f"""INSERT INTO kpi_fact.{table} (tenant_no, {column})
@@ -168,13 +180,19 @@ class _Refresh:
         if self.full:
             self._execute("DELETE FROM kpi_fact.event; DELETE FROM kpi_fact.experience_start")
         elif self.again:
-            self._dirty("event", "DELETE FROM kpi_fact.event WHERE tenant_no = ANY (%s) RETURNING kind, day", [self.again])
+            self._dirty(
+                "event",
+                "DELETE FROM kpi_fact.event WHERE tenant_no = ANY (%s) RETURNING kind, day",
+                [self.again],
+            )
         self._execute(
             "INSERT INTO touched (no, after) SELECT tenant_no, CASE WHEN tenant_no = ANY (%s) THEN 0 ELSE %s END FROM kpi_data.tenant_number",
             [self.again, self.after],
         )
         self._execute("ANALYZE touched")
-        self._execute("SELECT set_config('kpi.after', %s, true)", [str(0 if self.again else self.after)])
+        self._execute(
+            "SELECT set_config('kpi.after', %s, true)", [str(0 if self.again else self.after)]
+        )
         select = self.catalog.facts["event"].select
         self._execute(f"CREATE TEMP TABLE new_event ON COMMIT DROP AS {select}; ANALYZE new_event")
         count = self._execute("INSERT INTO kpi_fact.event SELECT * FROM new_event").rowcount
@@ -200,7 +218,11 @@ class _Refresh:
             after_sales = fact.name.startswith("after_sales") and self.moved and not self.full
             self._execute(
                 f"INSERT INTO touched (no) SELECT DISTINCT {key} FROM new_event WHERE {key} IS NOT NULL {kinds}"
-                + (" UNION SELECT conversation_no FROM after_sales WHERE tenant_no = ANY (%(moved)s)" if after_sales else ""),
+                + (
+                    " UNION SELECT conversation_no FROM after_sales WHERE tenant_no = ANY (%(moved)s)"
+                    if after_sales
+                    else ""
+                ),
                 {"kinds": list(fact.reads), "moved": self.moved},
             )
         elif fact.key == "tenant":
@@ -220,7 +242,9 @@ class _Refresh:
         table = f"kpi_fact.{quote(fact.name)}"
         kind = "NULL::text" if fact.key == "month" else "kind"
         if self.full:
-            self._execute(f"DELETE FROM {table}; INSERT INTO {table} {fact.select}; ANALYZE {table}")
+            self._execute(
+                f"DELETE FROM {table}; INSERT INTO {table} {fact.select}; ANALYZE {table}"
+            )
             self._dirty(fact.name, f"SELECT {kind} AS kind, day FROM {table}")
             return
         if fact.key in KEYS:
@@ -240,7 +264,12 @@ class _Refresh:
     def _slices(self) -> int:
         """Builds the slices of every KPI whose facts changed, and moves the public views on to them."""
         every = compile_kpis(self.catalog)
-        stale = {kpi_id for (kpi_id,) in self._execute("SELECT kpi_id FROM kpi_admin.kpi WHERE stale").fetchall()}
+        stale = {
+            kpi_id
+            for (kpi_id,) in self._execute(
+                "SELECT kpi_id FROM kpi_admin.kpi WHERE stale"
+            ).fetchall()
+        }
         changed: dict[str, set[date]] = {}
         for fact, kind, month in self._execute("SELECT DISTINCT fact, kind, month FROM dirty"):
             changed.setdefault(fact, set()).add(month)
@@ -254,12 +283,22 @@ class _Refresh:
             if self.full or kpi_id in stale:
                 slices.forget(self.connection, kpi_id)
                 if kpi_id in stale and not self.full:
-                    months = {m for (m,) in self._execute(f"SELECT DISTINCT date_trunc('month', local_day::timestamp)::date FROM kpi_hits.{quote(kpi_id)}")}
+                    months = {
+                        m
+                        for (m,) in self._execute(
+                            f"SELECT DISTINCT date_trunc('month', local_day::timestamp)::date FROM kpi_hits.{quote(kpi_id)}"
+                        )
+                    }
                 moved.add(kpi_id)
             if months:
                 built += slices.rebuild(self.connection, compiled, months, self.generation)
                 moved.add(kpi_id)
-        moved |= {kpi_id for (kpi_id,) in self._execute("SELECT kpi_id FROM kpi_admin.kpi WHERE view_due").fetchall()}
+        moved |= {
+            kpi_id
+            for (kpi_id,) in self._execute(
+                "SELECT kpi_id FROM kpi_admin.kpi WHERE view_due"
+            ).fetchall()
+        }
         which = [c for c in every.values() if moved.intersection((c.kpi.kpi_id, *c.parts))]
         slices.replace_views(self.connection, every, which)
         self._execute("UPDATE kpi_admin.kpi SET stale = false WHERE stale")

@@ -19,10 +19,14 @@ KEEP_RETIRED = "2 minutes"  # longer than any statement may run
 AT_ONCE = 40  # drops of a transaction: each commit waits for the disk, each drop holds some locks
 
 
-def rebuild(connection: Connection, compiled: Compiled, months: Iterable[date], generation: int) -> int:
+def rebuild(
+    connection: Connection, compiled: Compiled, months: Iterable[date], generation: int
+) -> int:
     """Builds a KPI's slices that hold any of the given local months; returns how many."""
     kpi_id = compiled.kpi.kpi_id
-    standing = connection.execute("SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]).fetchall()
+    standing = connection.execute(
+        "SELECT first, last FROM kpi_admin.slice WHERE kpi_id = %s", [kpi_id]
+    ).fetchall()
     spans = sorted({_span(compiled, month, standing) for month in months})
     for first, last in spans:
         _retire(connection, kpi_id, first, last)
@@ -52,12 +56,16 @@ def _span(compiled: Compiled, month: date, standing: list[TupleRow]) -> tuple[da
         if first <= month < last:
             return first, last
     year = date(month.year, 1, 1), date(month.year + 1, 1, 1)
-    if month.year < date.today().year - 1 and not any(first.year == month.year for first, _ in standing):
+    if month.year < date.today().year - 1 and not any(
+        first.year == month.year for first, _ in standing
+    ):
         return year
     return month, date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def _build(connection: Connection, compiled: Compiled, first: date, last: date, generation: int) -> None:
+def _build(
+    connection: Connection, compiled: Compiled, first: date, last: date, generation: int
+) -> None:
     kpi_id = compiled.kpi.kpi_id
     relation = f"{kpi_id}_{first:%Y_%m}_{generation}"
     name = f"kpi_slice.{quote(relation)}"
@@ -73,16 +81,23 @@ def _build(connection: Connection, compiled: Compiled, first: date, last: date, 
     else:
         connection.execute(f"DROP MATERIALIZED VIEW {name}".encode())
     if compiled.fold not in ("value", "level"):
-        connection.execute("SELECT kpi_admin.fold(%s, %s, %s, %s)", [kpi_id, first, last, relation if rows else None])
+        connection.execute(
+            "SELECT kpi_admin.fold(%s, %s, %s, %s)",
+            [kpi_id, first, last, relation if rows else None],
+        )
 
 
-def replace_views(connection: Connection, every: dict[str, Compiled], which: list[Compiled]) -> None:
+def replace_views(
+    connection: Connection, every: dict[str, Compiled], which: list[Compiled]
+) -> None:
     """Points the public views of some KPIs at the slices that stand now.
 
     A view that a long query holds is left as it is and noted in kpi_admin.kpi (`view_due`); its slices stand
     until a later refresh moves it on.
     """
-    rows = connection.execute("SELECT kpi_id, relation, first, last FROM kpi_admin.slice ORDER BY first").fetchall()
+    rows = connection.execute(
+        "SELECT kpi_id, relation, first, last FROM kpi_admin.slice ORDER BY first"
+    ).fetchall()
     slices: dict[str, list[tuple[str, date, date]]] = {}
     for kpi_id, relation, first, last in rows:
         slices.setdefault(kpi_id, []).append((relation, first, last))
@@ -113,8 +128,14 @@ def drop_retired(connection: Connection) -> None:
     ).fetchall()
     for start in range(0, len(rows), AT_ONCE):
         with connection.transaction():
-            dropped = [one for (one,) in rows[start : start + AT_ONCE] if _drop(connection, f"MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(one)}")]
-            connection.execute("DELETE FROM kpi_admin.retired_slice WHERE relation = ANY (%s)", [dropped])
+            dropped = [
+                one
+                for (one,) in rows[start : start + AT_ONCE]
+                if _drop(connection, f"MATERIALIZED VIEW IF EXISTS kpi_slice.{quote(one)}")
+            ]
+            connection.execute(
+                "DELETE FROM kpi_admin.retired_slice WHERE relation = ANY (%s)", [dropped]
+            )
     aside = connection.execute(
         "SELECT relkind::text, relname FROM pg_class WHERE relnamespace = 'kpi_retired'::regnamespace AND relkind IN ('r', 'v') "
         "ORDER BY relkind DESC"  # views before the tables they read

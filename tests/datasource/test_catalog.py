@@ -9,7 +9,9 @@ from datasource.catalog import Catalog, views_folder
 def test_kpis_come_in_the_order_in_which_people_read_them(tmp_path: Path) -> None:
     kpis = Catalog.read().kpis
     listed = (views_folder() / "kpi" / "order.txt").read_text().splitlines()[1:]
-    assert list(kpis) == listed, "views/kpi/order.txt names every KPI once, a family after the other"
+    assert list(kpis) == listed, (
+        "views/kpi/order.txt names every KPI once, a family after the other"
+    )
     copytree(views_folder(), tmp_path / "views")
     for ending in ("sql", "nl.txt"):
         (tmp_path / f"views/kpi/experience/a_new_one.{ending}").write_bytes(

@@ -27,11 +27,24 @@ WHERE kind = 'click'
 RECORDS = [
     {"type": "experience", "tenant": "t", "id": "x", "folder": "f"},
     *(
-        {"type": "click", "tenant": "t", "id": f"e{n}", "at": "2026-03-02T10:00:00Z", "contact": f"c{n % 2}", "experience": "x"}
+        {
+            "type": "click",
+            "tenant": "t",
+            "id": f"e{n}",
+            "at": "2026-03-02T10:00:00Z",
+            "contact": f"c{n % 2}",
+            "experience": "x",
+        }
         for n in range(3)
     ),
 ]
-QUESTION = {"kpi": "late_clicks", "from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z", "shape": "total", "by": ["folder"]}
+QUESTION = {
+    "kpi": "late_clicks",
+    "from": "2026-03-01T00:00:00Z",
+    "to": "2026-04-01T00:00:00Z",
+    "shape": "total",
+    "by": ["folder"],
+}
 
 
 @pytest.fixture
@@ -39,14 +52,20 @@ def catalog(tmp_path: Path) -> Catalog:
     views = tmp_path / "views"
     shutil.copytree(views_folder(), views)
     (views / "kpi" / "experience" / "late_clicks.sql").write_text(KPI, "utf-8")
-    (views / "kpi" / "experience" / "late_clicks.nl.txt").write_text("title: Late kliks\ndescription: Kliks.\n", "utf-8")
+    (views / "kpi" / "experience" / "late_clicks.nl.txt").write_text(
+        "title: Late kliks\ndescription: Kliks.\n", "utf-8"
+    )
     return Catalog.read(views)
 
 
-def test_a_new_file_is_everywhere_in_sql(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
+def test_a_new_file_is_everywhere_in_sql(
+    catalog: Catalog, database: Databases, tmp_path: Path
+) -> None:
     _, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
     assert ask_sql(connection, QUESTION) == [{"dims": {"folder": "f"}, "value": 2}]
-    row = connection.execute("SELECT title, title_nl, dims FROM kpi.catalog WHERE kpi_id = 'late_clicks'").fetchone()
+    row = connection.execute(
+        "SELECT title, title_nl, dims FROM kpi.catalog WHERE kpi_id = 'late_clicks'"
+    ).fetchone()
     assert row == ("Late clicks", "Late kliks", ["experience", "folder", "device"])
     view = connection.execute("SELECT * FROM kpi.late_clicks ORDER BY contact").fetchall()
     assert [(r[0], r[-1]) for r in view] == [("t", "c0"), ("t", "c1")]
@@ -66,7 +85,10 @@ def test_without_its_translation_it_is_refused(catalog: Catalog) -> None:
         ("SELECT experience, device FROM event; DROP TABLE kpi_fact.event", "not a single SELECT"),
         ("DELETE FROM event", "not a single SELECT"),
         ("SELECT experience, device FROM pg_authid", "FROM one of the facts"),
-        ("SELECT experience, device FROM event WHERE id IN (SELECT name FROM pg_authid)", "unknown table"),
+        (
+            "SELECT experience, device FROM event WHERE id IN (SELECT name FROM pg_authid)",
+            "unknown table",
+        ),
         ("SELECT experience FROM event", "its dims need"),
         ("SELECT experience, device FROM event GROUP BY 1, 2", "no GROUP"),
         ("SELECT 1 AS amount, experience, device FROM event", "an amount is for"),
@@ -103,15 +125,30 @@ def test_a_bad_header_is_named(line: str, instead: str, reason: str, catalog: Ca
         compile_kpis(Catalog.read(catalog.folder))
 
 
-@pytest.mark.parametrize("formula", ["SELECT", "SELECT clicks", "SELECT 1, clicks / sessions", "SELECT users / sessions", "SELECT late_clicks / sessions", "SELECT sessions % 2 / bounces"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "SELECT",
+        "SELECT clicks",
+        "SELECT 1, clicks / sessions",
+        "SELECT users / sessions",
+        "SELECT late_clicks / sessions",
+        "SELECT sessions % 2 / bounces",
+    ],
+)
 def test_a_bad_formula_is_named(formula: str, catalog: Catalog) -> None:
     path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
-    path.write_text("\n".join(KPI.replace("distinct contacts", "ratio").splitlines()[:6]) + f"\n{formula}\n", "utf-8")
+    path.write_text(
+        "\n".join(KPI.replace("distinct contacts", "ratio").splitlines()[:6]) + f"\n{formula}\n",
+        "utf-8",
+    )
     with pytest.raises(DefinitionError, match="late_clicks.sql"):
         compile_kpis(Catalog.read(catalog.folder))
 
 
-def test_only_the_changed_kpi_is_built_again(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
+def test_only_the_changed_kpi_is_built_again(
+    catalog: Catalog, database: Databases, tmp_path: Path
+) -> None:
     from datasource.store.migrate import init
     from datasource.store.refresh import refresh
 
@@ -129,12 +166,24 @@ def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path
     # A copy of the package beside the copy of views/, as in a checkout.
     shutil.copytree(Path(__file__).parents[2] / "datasource", tmp_path / "datasource")
     program = "from datasource.cli import main; raise SystemExit(main())"
-    question = ["kpi", "late_clicks", "--from", "2026-03-01", "--to", "2026-04-01", "--format", "json"]
+    question = [
+        "kpi",
+        "late_clicks",
+        "--from",
+        "2026-03-01",
+        "--to",
+        "2026-04-01",
+        "--format",
+        "json",
+    ]
     said = subprocess.run(
         [sys.executable, "-c", program, *question],
-        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)[0]["value"] == 2
 

@@ -38,7 +38,10 @@ def test_answers_equal_the_oracle(
             wrong.append(("HTTP", question, got, wanted))
         if wanted == "forbidden":  # the owner, who asks through SQL, may see every tenant
             continue
-        by_http_only = question.get("shape") == "distribution" and question.keys() & {"interval", "granularity"}
+        by_http_only = question.get("shape") == "distribution" and question.keys() & {
+            "interval",
+            "granularity",
+        }
         if by_http_only and wanted == "error":  # the function has neither to refuse
             continue
         got = ask_sql(connection, question)

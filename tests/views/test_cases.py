@@ -12,18 +12,28 @@ from tests.conftest import Databases
 
 LINES = [
     json.loads(line)
-    for line in (Path(__file__).parents[1] / "fixtures" / "cases.ndjson").read_text("utf-8").splitlines()
+    for line in (Path(__file__).parents[1] / "fixtures" / "cases.ndjson")
+    .read_text("utf-8")
+    .splitlines()
 ]
 # Neighbouring cases share their records, and so a database.
-CASES = [(key, list(lines)) for key, lines in groupby(LINES, lambda line: json.dumps(line["records"]))]
+CASES = [
+    (key, list(lines)) for key, lines in groupby(LINES, lambda line: json.dumps(line["records"]))
+]
 
 
 def test_all_cases_are_there() -> None:
     assert len(LINES) == 96
 
 
-@pytest.mark.parametrize("records, lines", CASES, ids=[f"{lines[0]['rule'][:40]} {i}" for i, (_, lines) in enumerate(CASES)])
-def test_case(records: str, lines: list[dict[str, Any]], database: Databases, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "records, lines",
+    CASES,
+    ids=[f"{lines[0]['rule'][:40]} {i}" for i, (_, lines) in enumerate(CASES)],
+)
+def test_case(
+    records: str, lines: list[dict[str, Any]], database: Databases, tmp_path: Path
+) -> None:
     _, connection = installed(database, json.loads(records), tmp_path, "2027-06-01T00:00:00Z")
     for line in lines:
         got = ask_sql(connection, line["question"])

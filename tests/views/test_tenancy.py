@@ -15,7 +15,13 @@ Connection = psycopg.Connection[Any]
 RECORDS = tenants(41, 3)
 TENANTS = sorted({r.get("tenant") or r["id"] for r in RECORDS})
 WHOLE = "'2025-01-01', '2027-01-01'"
-PASSES = ["kpi.hits('messages', {w})", "kpi.total('messages', {w}, by => '{{tenant}}')", "kpi.messages", "kpi.mecs", "kpi.nps"]
+PASSES = [
+    "kpi.hits('messages', {w})",
+    "kpi.total('messages', {w}, by => '{{tenant}}')",
+    "kpi.messages",
+    "kpi.mecs",
+    "kpi.nps",
+]
 PASSES += ["kpi.mecs_potential", "kpi.users_potential", "kpi.active_users", "kpi.sessions"]
 
 
@@ -25,8 +31,12 @@ def site(database: Databases, tmp_path_factory: pytest.TempPathFactory) -> tuple
     url, owner = installed(database, RECORDS, tmp_path_factory.mktemp("tenancy"), NOW.isoformat())
     for login in ("tied", "loose"):
         name = login_name(login, url)
-        owner.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE kpi_reader").format(sql.Identifier(name)))
-    owner.execute("INSERT INTO kpi_admin.login VALUES (%s, %s)", [login_name("tied", url), TENANTS[0]])
+        owner.execute(
+            sql.SQL("CREATE ROLE {} LOGIN IN ROLE kpi_reader").format(sql.Identifier(name))
+        )
+    owner.execute(
+        "INSERT INTO kpi_admin.login VALUES (%s, %s)", [login_name("tied", url), TENANTS[0]]
+    )
     return url, owner
 
 
@@ -49,19 +59,25 @@ def loose(site: tuple[str, Connection]) -> Iterator[Connection]:
 
 def tenants_in(connection: Connection, relation: str) -> set[str]:
     """The tenants named by the rows of a view or function."""
-    rows = connection.execute(f"SELECT to_jsonb(r) FROM {relation.format(w=WHOLE)} AS r".encode()).fetchall()
+    rows = connection.execute(
+        f"SELECT to_jsonb(r) FROM {relation.format(w=WHOLE)} AS r".encode()
+    ).fetchall()
     return {row.get("tenant_id") or row["dims"]["tenant"] for (row,) in rows}
 
 
 @pytest.mark.parametrize("relation", PASSES)
-def test_a_login_sees_its_tenant_only(relation: str, tied: Connection, loose: Connection, site: tuple[str, Connection]) -> None:
+def test_a_login_sees_its_tenant_only(
+    relation: str, tied: Connection, loose: Connection, site: tuple[str, Connection]
+) -> None:
     assert tenants_in(tied, relation) <= {TENANTS[0]}
     assert tenants_in(loose, relation) == set()
     assert len(tenants_in(site[1], relation)) > 1
 
 
 def test_it_sees_all_of_its_tenant(tied: Connection, site: tuple[str, Connection]) -> None:
-    question = f"SELECT value FROM kpi.total('messages', {WHOLE}, jsonb_build_object('tenant', %s::text))"
+    question = (
+        f"SELECT value FROM kpi.total('messages', {WHOLE}, jsonb_build_object('tenant', %s::text))"
+    )
     seen = tied.execute(question.encode(), [TENANTS[0]]).fetchone()
     assert seen == site[1].execute(question.encode(), [TENANTS[0]]).fetchone()
     assert seen and seen[0] > 0
@@ -85,7 +101,8 @@ def test_settings_do_not_help(attempt: str, tied: Connection) -> None:
     for relation in PASSES:
         assert tenants_in(tied, relation) <= {TENANTS[0]}, attempt
     other = tied.execute(
-        f"SELECT value FROM kpi.total('messages', {WHOLE}, jsonb_build_object('tenant', %s::text))".encode(), [TENANTS[1]]
+        f"SELECT value FROM kpi.total('messages', {WHOLE}, jsonb_build_object('tenant', %s::text))".encode(),
+        [TENANTS[1]],
     ).fetchone()
     assert other == (0,)
 
@@ -112,10 +129,18 @@ def test_settings_do_not_help(attempt: str, tied: Connection) -> None:
         "SELECT pg_read_file('/etc/passwd')",
     ],
 )
-def test_nothing_else_is_allowed(statement: str, tied: Connection, site: tuple[str, Connection]) -> None:
+def test_nothing_else_is_allowed(
+    statement: str, tied: Connection, site: tuple[str, Connection]
+) -> None:
     row = site[1].execute("SELECT relation FROM kpi_admin.slice LIMIT 1").fetchone()
     assert row
-    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported, psycopg.errors.ObjectNotInPrerequisiteState)):
+    with pytest.raises(
+        (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.FeatureNotSupported,
+            psycopg.errors.ObjectNotInPrerequisiteState,
+        )
+    ):
         tied.execute(statement.format(slice=row[0], other=TENANTS[1].replace("'", "''")).encode())
 
 

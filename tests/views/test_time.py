@@ -55,19 +55,34 @@ def test_ranges_about_a_changed_midnight(database: Databases, tmp_path: Path) ->
         records.append({"type": "tenant", "id": tenant, "timezone": tenant})
         first = datetime.fromisoformat(near) - timedelta(days=4)
         records += [
-            {"type": "participation", "tenant": tenant, "id": str(n), "contact": str(n % 5), "at": f"{at:%FT%TZ}"}
+            {
+                "type": "participation",
+                "tenant": tenant,
+                "id": str(n),
+                "contact": str(n % 5),
+                "at": f"{at:%FT%TZ}",
+            }
             for n, at in enumerate(first + n * timedelta(minutes=29) for n in range(400))
         ]
     url, connection = installed(database, records, tmp_path, now)
     oracle, random = Oracle(records, datetime.fromisoformat(now)), Random(7)
     with connection:
-        for (tenant, near), granularity, kpi in product(CHANGES.items(), ("hour", "day"), ("participations", "participants")):
+        for (tenant, near), granularity, kpi in product(
+            CHANGES.items(), ("hour", "day"), ("participations", "participants")
+        ):
             for _ in range(12):
                 ends = sorted(random.sample(range(-96, 96), 2))
-                start, end = (datetime.fromisoformat(near) + timedelta(minutes=30 * n) for n in ends)
+                start, end = (
+                    datetime.fromisoformat(near) + timedelta(minutes=30 * n) for n in ends
+                )
                 question = {
-                    "tenant": tenant, "kpi": kpi, "from": start.isoformat(), "to": end.isoformat(), "granularity": granularity,
-                    "shape": random.choice(["total", "series", "cumulative"]), "interval": random.choice(["hour", "day"]),
+                    "tenant": tenant,
+                    "kpi": kpi,
+                    "from": start.isoformat(),
+                    "to": end.isoformat(),
+                    "granularity": granularity,
+                    "shape": random.choice(["total", "series", "cumulative"]),
+                    "interval": random.choice(["hour", "day"]),
                     "compare": "previous",
-                }  # fmt: skip
+                }
                 assert agrees(ask_sql(connection, question), oracle.answer(question)), question

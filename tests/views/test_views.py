@@ -13,7 +13,11 @@ from tests.conftest import Databases
 from tests.oracle.random_records import NOW, tenants
 
 Connection = psycopg.Connection[Any]
-MEASURES = {"distinct contacts": ["contact"], "distinct conversations": ["conversation"], "distinct users": ["user_id"]}
+MEASURES = {
+    "distinct contacts": ["contact"],
+    "distinct conversations": ["conversation"],
+    "distinct users": ["user_id"],
+}
 MEASURES |= {"ratio": ["numerator", "denominator"], "score": ["numerator", "denominator"]}
 
 
@@ -27,12 +31,17 @@ def test_columns(kpi_id: str, connection: Connection) -> None:
     kpi = CATALOG.kpis[kpi_id]
     measures = ["level"] if kpi.is_level else MEASURES.get(kpi.counting, ["value"])
     columns = [
-        (r[0], r[1]) for r in connection.execute(
+        (r[0], r[1])
+        for r in connection.execute(
             "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
             [f'kpi."{kpi_id}"'],
         )
-    ]  # fmt: skip
-    wanted = [("tenant_id", "text"), ("month" if kpi.grain == "month" else "day", "date"), *((dim, "text") for dim in kpi.dims)]
+    ]
+    wanted = [
+        ("tenant_id", "text"),
+        ("month" if kpi.grain == "month" else "day", "date"),
+        *((dim, "text") for dim in kpi.dims),
+    ]
     assert columns[: len(wanted)] == wanted
     assert [name for name, _ in columns[len(wanted) :]] == measures
 
@@ -60,19 +69,26 @@ def test_rows_add_up_to_the_total(kpi_id: str, connection: Connection) -> None:
         pytest.skip("a level's months do not add up")
     by = ["tenant", *kpi.dims[:1]]
     fold = {
-        "contact": "count(DISTINCT contact)", "conversation": "count(DISTINCT conversation)", "user_id": "count(DISTINCT user_id)",
-        "value": "sum(value)", "numerator": "sum(numerator) / nullif(sum(denominator), 0)",
-    }[MEASURES.get(kpi.counting, ["value"])[0]]  # fmt: skip
+        "contact": "count(DISTINCT contact)",
+        "conversation": "count(DISTINCT conversation)",
+        "user_id": "count(DISTINCT user_id)",
+        "value": "sum(value)",
+        "numerator": "sum(numerator) / nullif(sum(denominator), 0)",
+    }[MEASURES.get(kpi.counting, ["value"])[0]]
     columns = ", ".join(["tenant_id", *(f'"{dim}"' for dim in by[1:])])
     day = "month" if kpi.grain == "month" else "day"
     rows = connection.execute(
         f"SELECT {columns}, {fold} FROM kpi.\"{kpi_id}\" WHERE {day} >= '2025-09-01' AND {day} < '2026-04-01' GROUP BY {columns}"
     ).fetchall()
-    zones = connection.execute("SELECT n.tenant, t.zone FROM kpi_fact.tenant AS t JOIN kpi_data.tenant_number AS n USING (tenant_no)")
+    zones = connection.execute(
+        "SELECT n.tenant, t.zone FROM kpi_fact.tenant AS t JOIN kpi_data.tenant_number AS n USING (tenant_no)"
+    )
     got = {tuple(row[:-1]): row[-1] for row in rows if row[-1] is not None}
     wanted = {}
     for tenant, zone in zones.fetchall():
-        first, last = (_midnight(connection, zone, day) for day in (date(2025, 9, 1), date(2026, 4, 1)))
+        first, last = (
+            _midnight(connection, zone, day) for day in (date(2025, 9, 1), date(2026, 4, 1))
+        )
         for dims, value in connection.execute(
             "SELECT * FROM kpi.total(%s, %s, %s, jsonb_build_object('tenant', jsonb_build_object('op', '=', 'values', %s::text)), %s)",
             [kpi_id, first, last, tenant, by],
@@ -88,33 +104,55 @@ def _midnight(connection: Connection, zone: str, day: date) -> Any:
 
 
 def test_the_catalogue_is_the_files(connection: Connection) -> None:
-    rows = connection.execute("SELECT kpi_id, family, title, unit, counting, dims, view_name, source FROM kpi.catalog").fetchall()
+    rows = connection.execute(
+        "SELECT kpi_id, family, title, unit, counting, dims, view_name, source FROM kpi.catalog"
+    ).fetchall()
     assert [row[0] for row in rows] == list(CATALOG.kpis)
     for kpi_id, family, title, unit, counting, dims, view_name, source in rows:
         kpi = CATALOG.kpis[kpi_id]
         assert (family, title, unit, counting, tuple(dims), source) == (
-            kpi.family, kpi.words["en"][0], kpi.unit, kpi.counting, kpi.dims, kpi.source
-        )  # fmt: skip
+            kpi.family,
+            kpi.words["en"][0],
+            kpi.unit,
+            kpi.counting,
+            kpi.dims,
+            kpi.source,
+        )
         assert view_name == f"kpi.{kpi_id}"
         assert not set(dims) - set(DIMS)
 
 
 def test_freshness(connection: Connection, tmp_path: Path) -> None:
-    rows = connection.execute("SELECT view_name, kpi_ids, refreshed_at, newest_event, behind FROM kpi.freshness").fetchall()
+    rows = connection.execute(
+        "SELECT view_name, kpi_ids, refreshed_at, newest_event, behind FROM kpi.freshness"
+    ).fetchall()
     by_view = {row[0]: row for row in rows}
     assert "nps" in by_view["kpi.nps_answers"][1]
     assert all(row[2] is not None and row[4].total_seconds() == 0 for row in rows)
 
 
-@pytest.mark.parametrize("kpi_id", [k for k in CATALOG.kpis if CATALOG.kpis[k].counting in ("count", "sessions", "sum", "ratio", "score")])
+@pytest.mark.parametrize(
+    "kpi_id",
+    [
+        k
+        for k in CATALOG.kpis
+        if CATALOG.kpis[k].counting in ("count", "sessions", "sum", "ratio", "score")
+    ],
+)
 def test_hits_make_the_number(kpi_id: str, connection: Connection) -> None:
     span = ["2025-06-01T00:00:00Z", "2026-06-01T00:00:00Z"]
     row = connection.execute("SELECT value FROM kpi.total(%s, %s, %s)", [kpi_id, *span]).fetchone()
-    hits = connection.execute("SELECT amount, dims, tenant_id FROM kpi.hits(%s, %s, %s)", [kpi_id, *span]).fetchall()
+    hits = connection.execute(
+        "SELECT amount, dims, tenant_id FROM kpi.hits(%s, %s, %s)", [kpi_id, *span]
+    ).fetchall()
     amounts = [float(amount) for amount, _, _ in hits]
     assert row
     if CATALOG.kpis[kpi_id].is_formula:
-        assert hits == [] if row[0] is None else sum(amounts) / len(amounts) == pytest.approx(float(row[0]))
+        assert (
+            hits == []
+            if row[0] is None
+            else sum(amounts) / len(amounts) == pytest.approx(float(row[0]))
+        )
     else:
         assert sum(amounts) == pytest.approx(float(row[0]))
     assert all(set(dims) == set(CATALOG.kpis[kpi_id].dims) for _, dims, _ in hits)

@@ -21,15 +21,24 @@ Run = Callable[..., tuple[int, str, str]]
 EXPERIENCE = {"type": "experience", "tenant": "acme", "id": "e1", "name": "Spring sale"}
 TENANT = {"type": "tenant", "id": "acme", "timezone": "Europe/Amsterdam"}
 EVENTS = [
-    {"type": "message", "tenant": "acme", "id": f"m{n}", "at": at, "contact": contact,
-     "experience": "e1", "from": sender}
-    for n, (at, contact, sender) in enumerate([
-        ("2026-03-01T23:30:00Z", "ann", "bot"),  # in Amsterdam it is 2 March
-        ("2026-03-01T23:31:00Z", "ann", "contact"),
-        ("2026-03-02T10:00:00Z", "bob", "bot"),  # a bounce
-        ("2026-03-03T10:00:00Z", "ann", "bot"),  # another
-    ])
-]  # fmt: skip
+    {
+        "type": "message",
+        "tenant": "acme",
+        "id": f"m{n}",
+        "at": at,
+        "contact": contact,
+        "experience": "e1",
+        "from": sender,
+    }
+    for n, (at, contact, sender) in enumerate(
+        [
+            ("2026-03-01T23:30:00Z", "ann", "bot"),  # in Amsterdam it is 2 March
+            ("2026-03-01T23:31:00Z", "ann", "contact"),
+            ("2026-03-02T10:00:00Z", "bob", "bot"),  # a bounce
+            ("2026-03-03T10:00:00Z", "ann", "bot"),  # another
+        ]
+    )
+]
 MARCH = ["--from", "2026-03-01", "--to", "2026-04-01"]
 
 
@@ -80,29 +89,55 @@ def filled(fresh: Run, tmp_path: Path) -> Run:
     return fresh
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["nonsense"], ["kpi"], ["kpi", "sessions"], ["kpi", "no_such_kpi", *MARCH],
-    ["kpi", "sessions", *MARCH, "--by", "colour"], ["kpi", "sessions", *MARCH, "--where", "device"],
-    ["kpi", "sessions", *MARCH, "--where", "colour=red"], ["kpi", "sessions", *MARCH, "--series", "--total"],
-    ["kpi", "sessions", *MARCH, "--interval", "year"], ["kpi", "sessions", *MARCH, "--format", "xml"],
-    ["kpi", "sessions", "--from", "2026-02-30", "--to", "2026-03-01"],
-    ["kpi", "sessions", "--from", "1999-12-31", "--to", "2026-03-01"],
-    ["kpi", "sessions", "--from", "2026-03-01", "--to", "2026-03-01"],
-    ["kpi", "sessions", "--from", "2026-03-01T00:00:00", "--to", "2026-04-01"],
-    ["hits", "sessions", *MARCH, "--series"], ["explain"], ["explain", "no_such_kpi"], ["load"],
-    ["refresh", "--watch", "0"], ["serve", "--port", "many"], ["demo", "--events", "-1"],
-    ["token", "create", "x"], ["token", "create", "x", "--all", "--tenant", "acme"],
-    ["token", "create", "x", "--all", "--expires", "2020-01-01"], ["token", "revoke"],
-    ["login", "untie", "a", "b"],
-], ids=" ".join)  # fmt: skip
-def test_wrong_usage_needs_no_database_and_says_so_in_one_line(run: Run, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["kpi"],
+        ["kpi", "sessions"],
+        ["kpi", "no_such_kpi", *MARCH],
+        ["kpi", "sessions", *MARCH, "--by", "colour"],
+        ["kpi", "sessions", *MARCH, "--where", "device"],
+        ["kpi", "sessions", *MARCH, "--where", "colour=red"],
+        ["kpi", "sessions", *MARCH, "--series", "--total"],
+        ["kpi", "sessions", *MARCH, "--interval", "year"],
+        ["kpi", "sessions", *MARCH, "--format", "xml"],
+        ["kpi", "sessions", "--from", "2026-02-30", "--to", "2026-03-01"],
+        ["kpi", "sessions", "--from", "1999-12-31", "--to", "2026-03-01"],
+        ["kpi", "sessions", "--from", "2026-03-01", "--to", "2026-03-01"],
+        ["kpi", "sessions", "--from", "2026-03-01T00:00:00", "--to", "2026-04-01"],
+        ["hits", "sessions", *MARCH, "--series"],
+        ["explain"],
+        ["explain", "no_such_kpi"],
+        ["load"],
+        ["refresh", "--watch", "0"],
+        ["serve", "--port", "many"],
+        ["demo", "--events", "-1"],
+        ["token", "create", "x"],
+        ["token", "create", "x", "--all", "--tenant", "acme"],
+        ["token", "create", "x", "--all", "--expires", "2020-01-01"],
+        ["token", "revoke"],
+        ["login", "untie", "a", "b"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_needs_no_database_and_says_so_in_one_line(
+    run: Run, arguments: list[str]
+) -> None:
     code, out, err = run(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.parametrize(
     ("expected", "arguments"),
-    [(1, ["init"]), (2, ["load", "/"]), (1, ["kpi", "nps", *MARCH]), (2, ["check"]), (1, ["serve"])],
+    [
+        (1, ["init"]),
+        (2, ["load", "/"]),
+        (1, ["kpi", "nps", *MARCH]),
+        (2, ["check"]),
+        (1, ["serve"]),
+    ],
 )
 def test_without_a_database_a_command_fails_in_one_line(
     run: Run, expected: int, arguments: list[str]
@@ -124,8 +159,10 @@ def test_a_database_that_is_not_set_up_is_told_how(
 def test_load_says_what_became_of_the_records(fresh: Run, tmp_path: Path) -> None:
     file = write(tmp_path / "a.ndjson", *EVENTS, {"type": "message"})
     assert fresh("load", file) == (
-        1, "taken 4, already had 0, set aside 1\n", f"{file}:5: at: missing\n"
-    )  # fmt: skip
+        1,
+        "taken 4, already had 0, set aside 1\n",
+        f"{file}:5: at: missing\n",
+    )
     packed = tmp_path / "b.ndjson.gz"
     packed.write_bytes(gzip.compress(write(tmp_path / "b", *EVENTS).read_bytes()))
     assert fresh("load", packed)[:2] == (0, "taken 0, already had 4, set aside 0\n")
@@ -169,15 +206,25 @@ def test_several_tenants_need_one_named(filled: Run, tmp_path: Path) -> None:
     assert filled("load", write(tmp_path / "b.ndjson", EVENTS[0] | {"tenant": "other"}))[0] == 0
     code, _, err = filled("kpi", "sessions", *MARCH)
     assert code == 1 and "--where tenant=" in err
-    both = ["--where", "tenant=acme", "--where", "tenant=other", "--format", "csv", "--by", "tenant"]
+    both = [
+        "--where",
+        "tenant=acme",
+        "--where",
+        "tenant=other",
+        "--format",
+        "csv",
+        "--by",
+        "tenant",
+    ]
     assert filled("kpi", "sessions", *MARCH, *both)[1].splitlines()[1:] == ["acme,acme,3"]
 
 
 def test_hits_are_as_many_as_the_count(filled: Run) -> None:
     _, out, _ = filled("hits", "bounces", *MARCH, "--where", "tenant=acme", "--format", "json")
     assert [hit["time"] for hit in json.loads(out)] == [
-        "2026-03-02T11:00:00+01:00", "2026-03-03T11:00:00+01:00",
-    ]  # fmt: skip
+        "2026-03-02T11:00:00+01:00",
+        "2026-03-03T11:00:00+01:00",
+    ]
 
 
 @pytest.mark.parametrize("kpi_id", ["sessions", "bounce_rate", "participants", "users_potential"])
@@ -188,7 +235,9 @@ def test_explain_shows_definition_slices_and_a_plan(filled: Run, kpi_id: str) ->
         assert part in out
 
 
-def test_check_finds_what_is_wrong(filled: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_check_finds_what_is_wrong(
+    filled: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     code, out, _ = filled("check")
     assert code == 1 and [line for line in out.splitlines() if not line.startswith("ok ")] == [
         "WRONG  a token: there is no valid one; run chatkpi token create"
@@ -203,7 +252,11 @@ def test_check_finds_what_is_wrong(filled: Run, monkeypatch: pytest.MonkeyPatch,
         connection.execute("UPDATE kpi_fact.session SET has_conversation = true")
         connection.execute("DELETE FROM kpi_admin.day_amount WHERE kpi_id = 'sessions'")
     code, out, _ = filled("check")
-    assert code == 1 and "WRONG  slices equal a fresh computation" in out and "WRONG  days as folded" in out
+    assert (
+        code == 1
+        and "WRONG  slices equal a fresh computation" in out
+        and "WRONG  days as folded" in out
+    )
 
 
 def test_tokens(fresh: Run) -> None:
@@ -218,7 +271,11 @@ def test_tokens(fresh: Run) -> None:
 
 
 def test_login_tie(fresh: Run) -> None:
-    assert fresh("login", "tie", "analyst", "acme")[0] == fresh("login", "tie", "analyst", "acme")[0] == 0
+    assert (
+        fresh("login", "tie", "analyst", "acme")[0]
+        == fresh("login", "tie", "analyst", "acme")[0]
+        == 0
+    )
     with connect() as connection:
         assert connection.execute("TABLE kpi_admin.login").fetchall() == [("analyst", "acme")]
 

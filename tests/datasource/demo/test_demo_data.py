@@ -11,11 +11,25 @@ from datasource import demo
 
 UNTIL = datetime(2026, 6, 10, 14, 7, tzinfo=UTC)
 EVENTS = 60_000
-ENTITIES = {"tenant", "folder", "experience", "module", "location", "department", "inbox",
-            "channel", "user", "bot", "potential"}
+ENTITIES = {
+    "tenant",
+    "folder",
+    "experience",
+    "module",
+    "location",
+    "department",
+    "inbox",
+    "channel",
+    "user",
+    "bot",
+    "potential",
+}
 # Own fields that are required: a type, or the values allowed.
-STEPS = {"opt_in": {"asked", "single", "double", "rejected", "out"},
-         "pin": {"sent", "succeeded", "failed"}, "coupon": {"uploaded", "issued", "entered"}}
+STEPS = {
+    "opt_in": {"asked", "single", "double", "rejected", "out"},
+    "pin": {"sent", "succeeded", "failed"},
+    "coupon": {"uploaded", "issued", "entered"},
+}
 OWN: dict[str, dict[str, Any]] = {
     "message": {"from": {"contact", "bot", "user"}},
     "screen_time": {"seconds": int},
@@ -33,10 +47,25 @@ OWN: dict[str, dict[str, Any]] = {
     "field_set": {"field": str},
     "chatpoint": {"name": str},
     "bot_points": {"points": int},
-    **{kind: {} for kind in (
-        "chat_start", "click", "module_visit", "participation", "email_entered", "pin",
-        "picture_upload", "coupon", "appointment", "contact_deleted", "visit", "routed",
-        "notification", "bot_start")},
+    **{
+        kind: {}
+        for kind in (
+            "chat_start",
+            "click",
+            "module_visit",
+            "participation",
+            "email_entered",
+            "pin",
+            "picture_upload",
+            "coupon",
+            "appointment",
+            "contact_deleted",
+            "visit",
+            "routed",
+            "notification",
+            "bot_start",
+        )
+    },
 }
 Record = dict[str, Any]
 
@@ -81,8 +110,11 @@ def test_repeated_records_are_few_and_equal(data: list[Record], events: dict[Any
 def test_all_types_and_all_named_entities_are_there(data: list[Record]) -> None:
     """Every type of record occurs, and no event names an unknown entity."""
     assert {r["type"] for r in data} == ENTITIES | OWN.keys()
-    known = {(r["type"], r["tenant"], r["id"])
-             for r in data if r["type"] in ENTITIES - {"tenant", "potential"}}
+    known = {
+        (r["type"], r["tenant"], r["id"])
+        for r in data
+        if r["type"] in ENTITIES - {"tenant", "potential"}
+    }
     for record in data:
         for kind in {"experience", "module", "inbox", "channel", "user", "bot"} & record.keys():
             assert (kind, record["tenant"], record[kind]) in known
@@ -90,7 +122,8 @@ def test_all_types_and_all_named_entities_are_there(data: list[Record]) -> None:
 
 @pytest.mark.parametrize("tenant", demo.tenants()[:2])
 def test_a_month_of_the_main_tenants_shows_everything(
-        tenant: str, events: dict[Any, Record]) -> None:
+    tenant: str, events: dict[Any, Record]
+) -> None:
     """Each type of event and each of its steps lies in the last 30 days."""
     begin, end = UNTIL - timedelta(days=30), UNTIL.replace(hour=0, minute=0)
     seen = defaultdict(set)
@@ -115,6 +148,7 @@ def test_a_month_of_the_main_tenants_shows_everything(
 
 def test_same_arguments_same_bytes() -> None:
     """The arguments decide everything."""
+
     def made(**other: Any) -> list[bytes]:
         return list(demo.lines(**{"events": 2000, "days": 40, "until": UNTIL, **other}))
 
@@ -122,8 +156,9 @@ def test_same_arguments_same_bytes() -> None:
     assert made() != made(seed=2)
 
 
-@pytest.mark.parametrize("until", [
-    UNTIL, datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "until", [UNTIL, datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC)]
+)
 @pytest.mark.parametrize(("count", "days"), [(1, 1), (700, 1), (3000, 25)])
 def test_any_size_is_kept(count: int, days: int, until: datetime) -> None:
     """One event or one day will do, at midnights and clock changes too."""

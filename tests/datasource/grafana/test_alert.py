@@ -77,14 +77,19 @@ def test_rule_points_to_its_panel() -> None:
     boards = [json.loads(text) for path, text in FILES.items() if path.endswith(".json")]
     [board] = [one for one in boards if one["uid"] == RULE["dashboardUid"]]
     [panel] = [one for one in board["panels"] if one["id"] == RULE["panelId"]]
-    assert panel["type"] == "timeseries" and "bounce_rate" in panel["targets"][0]["url_options"]["data"]
+    assert (
+        panel["type"] == "timeseries"
+        and "bounce_rate" in panel["targets"][0]["url_options"]["data"]
+    )
 
 
 def test_fires_above_the_threshold_only(server: Client) -> None:
     assert firing(server, NOW) == {"Above"}
 
 
-def test_ends_when_contacts_answer(server: Client, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_ends_when_contacts_answer(
+    server: Client, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     later = NOW + timedelta(hours=2)
     answered = sessions("above", bounces=0, answered=2, at=later - timedelta(hours=1))
     load_records(server.connection, answered, tmp_path_factory.mktemp("more"))

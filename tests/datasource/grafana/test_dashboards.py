@@ -158,9 +158,10 @@ def test_languages_differ_in_words_only() -> None:
     def bare(board: dict[str, Any]) -> list[object]:
         return [
             (panel["type"], panel["id"], panel["gridPos"], panel.get("targets"), panel["options"])
-            if panel["type"] != "row" else (panel["id"], panel["gridPos"], panel["collapsed"])
+            if panel["type"] != "row"
+            else (panel["id"], panel["gridPos"], panel["collapsed"])
             for panel in panels(board)
-        ]  # fmt: skip
+        ]
 
     english = {path: board for path, board in BOARDS.items() if "/en/" in path}
     assert len(english) * 2 == len(BOARDS)
@@ -234,7 +235,9 @@ def test_the_learn_link_is_the_page_of_the_chosen_tenant(server: Client, path: s
 @each
 def test_downloads_are_answered(server: Client, path: str) -> None:
     links = [link for panel in panels(BOARDS[path]) for link in panel.get("links", [])]
-    for url in {link["url"].removeprefix("/api/datasources/proxy/uid/${datasource}") for link in links}:
+    for url in {
+        link["url"].removeprefix("/api/datasources/proxy/uid/${datasource}") for link in links
+    }:
         url = url.replace("${__from}", "1801267200000").replace("${__to}", "1803859199999")
         url = url.replace("${__timezone}", "UTC").replace("${tenant:percentencode}", "vondelmarkt")
         url = re.sub(r"\$\{\w+:percentencode\}", "%5B%22*%22%5D", url)

@@ -39,9 +39,19 @@ def test_tokens_see_their_tenants(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer {t},Bearer {t}", "Bearer x, Bearer {t}",
-     "Bearer {t} x", "{t}", "Bearer {t},", "Bearer é"],
-)  # fmt: skip
+    [
+        "",
+        "Bearer",
+        "Bearer x",
+        "Basic eDp5",
+        "Bearer {t},Bearer {t}",
+        "Bearer x, Bearer {t}",
+        "Bearer {t} x",
+        "{t}",
+        "Bearer {t},",
+        "Bearer é",
+    ],
+)
 def test_one_valid_token(client: Client, header: str) -> None:
     token = client.headers["Authorization"].removeprefix("Bearer ")
     sent = {"Authorization": header.format(t=token)}

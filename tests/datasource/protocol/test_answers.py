@@ -96,22 +96,42 @@ def test_filters(client: Client, filters: Any, counted: int) -> None:
 
 def test_query_as_simpod_json_posts_it(client: Client) -> None:
     body = {
-        "app": "panel-editor", "requestId": "Q101", "timezone": "browser", "panelId": 2,
-        "range": {"from": "2026-02-28T23:00:00.000Z", "to": "2026-03-02T22:59:59.999Z",
-                  "raw": {"from": "now-2d/d", "to": "now/d"}},
-        "interval": "30s", "intervalMs": 30000, "maxDataPoints": 1200, "cacheTimeout": None,
+        "app": "panel-editor",
+        "requestId": "Q101",
+        "timezone": "browser",
+        "panelId": 2,
+        "range": {
+            "from": "2026-02-28T23:00:00.000Z",
+            "to": "2026-03-02T22:59:59.999Z",
+            "raw": {"from": "now-2d/d", "to": "now/d"},
+        },
+        "interval": "30s",
+        "intervalMs": 30000,
+        "maxDataPoints": 1200,
+        "cacheTimeout": None,
         "targets": [
-            {"refId": "A", "target": "messages",
-             "payload": {"interval": "day", "compare": "previous"}},
-            {"refId": "B", "target": "messages",
-             "payload": {"by": ["device", "channel"], "timezone": "Europe/Amsterdam"}},
+            {
+                "refId": "A",
+                "target": "messages",
+                "payload": {"interval": "day", "compare": "previous"},
+            },
+            {
+                "refId": "B",
+                "target": "messages",
+                "payload": {"by": ["device", "channel"], "timezone": "Europe/Amsterdam"},
+            },
             {"refId": "C", "target": "nps_answers", "type": "table", "payload": ""},
-            {"refId": "D", "target": "messages", "hide": False,
-             "payload": {"shape": "total", "compare": None}},
+            {
+                "refId": "D",
+                "target": "messages",
+                "hide": False,
+                "payload": {"shape": "total", "compare": None},
+            },
         ],
         "filters": [{"key": "tenant", "operator": "=", "value": "a"}],
-        "startTime": 1700000000000, "scopedVars": {"__interval": {"text": "30s", "value": "30s"}},
-    }  # fmt: skip
+        "startTime": 1700000000000,
+        "scopedVars": {"__interval": {"text": "30s", "value": "30s"}},
+    }
     answer = client.post("/query", body)
     assert answer.headers["X-Range-To"] == "2026-03-02T23:00:00Z"
     found = answer.json
@@ -133,8 +153,12 @@ def test_query_as_simpod_json_posts_it(client: Client) -> None:
         {"text": "time", "type": "time"},
         {"text": "value", "type": "number"},
     ]
-    assert found[6] == {"type": "table", "columns": [{"text": "value", "type": "number"}],
-                        "rows": [[5]], "refId": "D"}  # fmt: skip
+    assert found[6] == {
+        "type": "table",
+        "columns": [{"text": "value", "type": "number"}],
+        "rows": [[5]],
+        "refId": "D",
+    }
     assert client.post("/query", {"targets": [], "range": MARCH}).json == []
 
 
@@ -150,8 +174,12 @@ def test_a_target_that_is_wrong_says_so_and_loses_no_other(client: Client) -> No
     frames = answer.json
     assert answer.status_code == 200 and [frame["refId"] for frame in frames] == list("ABCDE")
     assert [frame.get("error", {}).get("code") for frame in frames] == [
-        "unknown_kpi", None, "unknown_dimension", "invalid_field", None,
-    ]  # fmt: skip
+        "unknown_kpi",
+        None,
+        "unknown_dimension",
+        "invalid_field",
+        None,
+    ]
     for frame in (frames[0], frames[2], frames[3]):
         assert frame["target"] == frame["error"]["message"] and frame["datapoints"] == []
         assert list(frame["error"]) == ["message", "code", "detail", "hint"]
@@ -209,7 +237,9 @@ def test_menus(client: Client) -> None:
     options = [one["value"] for one in client.post("/metric-payload-options", by).json]
     assert options == ["device", "channel", "inbox", "category", "tenant"]
     [leads] = [one for one in metrics if one["value"] == "leads"]
-    assert {"label": "by", "name": "by", "type": "multi-select", "placeholder": "nothing"} in leads["payloads"]
+    assert {"label": "by", "name": "by", "type": "multi-select", "placeholder": "nothing"} in leads[
+        "payloads"
+    ]
     assert client.post("/metric-payload-options", {**by, "name": "x"}).json == []
     filters = [o["name"] for o in leads["payloads"] if o["name"].startswith("filters.")]
     assert filters == [f"filters.{dim}" for dim in options]
@@ -223,7 +253,12 @@ def test_menus(client: Client) -> None:
     assert len(client.post("/metric-payload-options", of_b).json) == 1
     assert client.post("/metric-payload-options", {**by, "name": "filters.score"}).json == []
     # What the builder then posts: a flat payload of texts and lists of texts.
-    built = {"shape": "total", "by": ["channel"], "filters.channel": ["c", "q"], "filters.tenant": "a"}
+    built = {
+        "shape": "total",
+        "by": ["channel"],
+        "filters.channel": ["c", "q"],
+        "filters.tenant": "a",
+    }
     query = {"range": MARCH, "targets": [{"target": "messages", "payload": built}]}
     assert client.post("/query", query).json[0]["rows"] == [["c", "Web", 4], ["q", "q", 1]]
     assert {"type": "string", "text": "tenant", "key": "tenant"} in client.post(
@@ -247,7 +282,10 @@ def test_variables(client: Client) -> None:
         ("q", "q"),
     ]
     assert ask(dim="module", filters={"experience": "no experience"}) == [
-        ("m1", "One"), ("m2", "Two"), ("no module", "no module")]  # fmt: skip
+        ("m1", "One"),
+        ("m2", "Two"),
+        ("no module", "no module"),
+    ]
     assert ask(list="experiences") == [("x", "Quiz"), ("other", "other")]
     assert ask(list="modules", filters={"tenant": "a"}) == [("m1", "One"), ("m2", "Two")]
 

@@ -29,11 +29,20 @@ SPELLED: list[dict[str, Any]] = [
     {"requestId": "Q101", "startTime": 1, "intervalMs": 30000, "maxDataPoints": 1200},
 ]
 OTHER: list[dict[str, Any]] = [
-    {"filters": {"channel": "c"}}, {"by": []}, {"kpi": "user_messages"}, {"shape": "total"}, {"compare": "previous"},
-    {"interval": "week"}, {"to": "2026-04-02T00:00:00Z"}, {"timezone": "utc"}, {"granularity": "day"},
-    {"filters": {"channel": {"op": "!=", "values": ["c", "q"]}}}, {"filters": {"channel": ["c", "q"], "tenant": "a"}},
-    {"kpi": None, "kpis": ["messages"], "shape": "total"}, {"list": "channels", "filters": {}},
-]  # fmt: skip
+    {"filters": {"channel": "c"}},
+    {"by": []},
+    {"kpi": "user_messages"},
+    {"shape": "total"},
+    {"compare": "previous"},
+    {"interval": "week"},
+    {"to": "2026-04-02T00:00:00Z"},
+    {"timezone": "utc"},
+    {"granularity": "day"},
+    {"filters": {"channel": {"op": "!=", "values": ["c", "q"]}}},
+    {"filters": {"channel": ["c", "q"], "tenant": "a"}},
+    {"kpi": None, "kpis": ["messages"], "shape": "total"},
+    {"list": "channels", "filters": {}},
+]
 
 
 def hits(client: Client) -> int:
@@ -58,11 +67,16 @@ def test_spellings(fresh: Client) -> None:
         fresh.rows({**ASKED, **change})
     assert hits(fresh) == len(SPELLED) + len(OTHER)
     metrics = fresh.get("/metrics", headers={}).text
-    assert "chatkpi_cache_hits_total{worker=" in metrics and "chatkpi_cache_misses_total{" in metrics
+    assert (
+        "chatkpi_cache_hits_total{worker=" in metrics and "chatkpi_cache_misses_total{" in metrics
+    )
 
 
 def test_queries(fresh: Client) -> None:
-    body = {"range": MARCH, "targets": [{"target": "messages", "refId": "A"}, {"target": "nps", "refId": "B"}]}
+    body = {
+        "range": MARCH,
+        "targets": [{"target": "messages", "refId": "A"}, {"target": "nps", "refId": "B"}],
+    }
     first = fresh.post("/query", body)
     again = fresh.post("/query", {**body, "requestId": "Q2", "targets": body["targets"][::-1]})
     assert hits(fresh) == 2 and again.json == first.json[::-1]
@@ -74,7 +88,9 @@ def test_queries(fresh: Client) -> None:
 def test_tenants_never_share(fresh: Client) -> None:
     total = {"kpi": "messages", "shape": "total", **MARCH}
     a, b, both, later = (fresh.token(one) for one in (["a"], ["b"], ["a", "b"], ["b", "a", "new"]))
-    values = [fresh.rows(total, headers=one)[0]["value"] for one in (a, b, both, later, fresh.headers)]
+    values = [
+        fresh.rows(total, headers=one)[0]["value"] for one in (a, b, both, later, fresh.headers)
+    ]
     assert values == [5, 2, 7, 7, 7] and hits(fresh) == 0
     assert fresh.rows(total, headers=fresh.token(["b", "a"]))[0]["value"] == 7 and hits(fresh) == 1
     of_a = {**total, "filters": {"tenant": "a"}}
@@ -83,11 +99,29 @@ def test_tenants_never_share(fresh: Client) -> None:
 
 
 def test_loads_and_refreshes_end_an_answer(fresh: Client, tmp_path: Path) -> None:
-    named = {"kpi": "messages", "shape": "total", "by": ["channel"], "filters": {"channel": "c"}, **MARCH}
-    assert fresh.rows(named) == fresh.rows(named) == [{"channel": "c", "channel_name": "Web", "value": 4}]
+    named = {
+        "kpi": "messages",
+        "shape": "total",
+        "by": ["channel"],
+        "filters": {"channel": "c"},
+        **MARCH,
+    }
+    assert (
+        fresh.rows(named)
+        == fresh.rows(named)
+        == [{"channel": "c", "channel_name": "Web", "value": 4}]
+    )
     more = [
         {"type": "channel", "tenant": "a", "id": "c", "name": "Site"},
-        {"type": "message", "from": "user", "tenant": "a", "id": "more", "at": AT, "conversation": "n", "channel": "c"},
+        {
+            "type": "message",
+            "from": "user",
+            "tenant": "a",
+            "id": "more",
+            "at": AT,
+            "conversation": "n",
+            "channel": "c",
+        },
     ]
     load_records(fresh.connection, more, tmp_path)
     assert fresh.rows(named) == [{"channel": "c", "channel_name": "Site", "value": 4}]
@@ -97,7 +131,12 @@ def test_loads_and_refreshes_end_an_answer(fresh: Client, tmp_path: Path) -> Non
 
 def test_now_ends_an_answer(fresh: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An open range is cut at the end of the hour of now."""
-    open_end = {"kpi": "messages", "from": "2027-05-31T00:00:00Z", "to": "2027-06-02T00:00:00Z", "filters": {"tenant": "b"}}
+    open_end = {
+        "kpi": "messages",
+        "from": "2027-05-31T00:00:00Z",
+        "to": "2027-06-02T00:00:00Z",
+        "filters": {"tenant": "b"},
+    }
     kept = fresh.http.application.extensions["cache"]
     for minute, range_end in (("00:14", "01:00"), ("00:59", "01:00"), ("01:01", "02:00")):
         monkeypatch.setenv("CHATKPI_NOW", f"2027-06-01T{minute}:00Z")

@@ -154,7 +154,7 @@ def test_media_types_of_json(client: Client) -> None:
         ({"list": "after_sales_tree", "kpi": None, "expanded": ["x"]}, 422, "invalid_path"),
         ({"list": "after_sales_tree", "kpi": "messages"}, 422, "unknown_dimension"),
     ],
-)  # fmt: skip
+)
 def test_questions(client: Client, change: dict[str, Any], status: int, code: str | None) -> None:
     refused(client.post("/rows", {**GOOD, **change}), status, code)
 

@@ -23,9 +23,24 @@ MARK = "s3cret"  # in every name, id and text of tenant b
 OF_B: list[dict[str, Any]] = [
     {"type": "channel", "id": f"{MARK}-channel", "name": f"{MARK} channel"},
     {"type": "experience", "id": f"{MARK}-x", "name": f"{MARK} experience"},
-    {"type": "nps", "id": f"{MARK}-nps", "at": AT, "score": 3, "text": f"{MARK} answer", "contact": f"{MARK}-c", "experience": f"{MARK}-x"},
-    {"type": "message", "id": f"{MARK}-m", "at": AT, "from": "contact", "conversation": f"{MARK}-v", "channel": f"{MARK}-channel"},
-]  # fmt: skip
+    {
+        "type": "nps",
+        "id": f"{MARK}-nps",
+        "at": AT,
+        "score": 3,
+        "text": f"{MARK} answer",
+        "contact": f"{MARK}-c",
+        "experience": f"{MARK}-x",
+    },
+    {
+        "type": "message",
+        "id": f"{MARK}-m",
+        "at": AT,
+        "from": "contact",
+        "conversation": f"{MARK}-v",
+        "channel": f"{MARK}-channel",
+    },
+]
 COUNT = """SELECT (SELECT count(*) FROM kpi_data.event), (SELECT count(*) FROM kpi_admin.token),
     (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'kpi%')"""
 
@@ -39,7 +54,11 @@ ROWS: list[dict[str, Any]] = [
     {"kpi": "messages\u0027 OR \u00271\u0027=\u00271"},
     {"kpi": "messages＇; SELECT pg_sleep(10); --"},
     {"kpi": None, "kpis": ["messages", "nps'; SELECT pg_sleep(10); --"], "shape": "total"},
-    {"kpi": None, "kpis": ["messages", "messages\" AS x, (SELECT text FROM kpi_data.event) AS \"y"], "shape": "total"},
+    {
+        "kpi": None,
+        "kpis": ["messages", 'messages" AS x, (SELECT text FROM kpi_data.event) AS "y'],
+        "shape": "total",
+    },
     {"by": ["channel, (SELECT string_agg(text, ',') FROM kpi_data.event)"]},
     {"by": ["s.entity"]},
     {"by": ["tenant_no"]},
@@ -62,7 +81,7 @@ ROWS: list[dict[str, Any]] = [
     {"filters": {"channel": {"op": "=~", "values": ["(?x) .* # comment"]}}},
     {"filters": {"channel": {"op": "=~", "values": ["***:.*"]}}},
     {"filters": {"channel": {"op": "=~", "values": ["(((a*)*)*)*b" * 20]}}},
-    {"filters": {"channel": {"op": "!~", "values": ["c$|^s3.*" .replace("s3", "[s]3")]}}},
+    {"filters": {"channel": {"op": "!~", "values": ["c$|^s3.*".replace("s3", "[s]3")]}}},
     {"filters": {"tenant": "b"}},
     {"filters": {"tenant": ["a", "b"]}},
     {"filters": {"tenant": "(a|b)"}},
@@ -88,25 +107,45 @@ ROWS: list[dict[str, Any]] = [
     {"kpi": None, "list": "nps_answers", "filters": {"segment": "detractors' OR tenant_no > 0 --"}},
     {"list": "hits", "offset": -1},
     {"list": "hits", "filters": {"channel": "c' UNION SELECT * FROM kpi_data.event --"}},
-    {"kpi": None, "list": "after_sales_tree", "expanded": ["[\"l'); SELECT pg_sleep(10); --\"]"]},
-    {"refId": "A\"},{\"tenant\":\"b"},
-]  # fmt: skip
+    {"kpi": None, "list": "after_sales_tree", "expanded": ['["l\'); SELECT pg_sleep(10); --"]']},
+    {"refId": 'A"},{"tenant":"b'},
+]
 OTHERS: list[tuple[str, dict[str, Any]]] = [
-    ("/query", {"range": MARCH, "targets": [{"target": "messages'; DROP TABLE kpi_data.event; --"}]}),
-    ("/query", {"range": MARCH, "targets": [{"target": "messages", "refId": "\"}]; SELECT 1; --"}]}),
-    ("/query", {"range": MARCH, "targets": [{"target": "messages", "payload": {"by": ["tenant"]}}], "scopedVars": {"tenant": "b"}}),
-    ("/query", {"range": MARCH, "filters": [{"key": "tenant", "operator": "=", "value": "b"}], "targets": [{"target": "messages"}]}),
+    (
+        "/query",
+        {"range": MARCH, "targets": [{"target": "messages'; DROP TABLE kpi_data.event; --"}]},
+    ),
+    ("/query", {"range": MARCH, "targets": [{"target": "messages", "refId": '"}]; SELECT 1; --'}]}),
+    (
+        "/query",
+        {
+            "range": MARCH,
+            "targets": [{"target": "messages", "payload": {"by": ["tenant"]}}],
+            "scopedVars": {"tenant": "b"},
+        },
+    ),
+    (
+        "/query",
+        {
+            "range": MARCH,
+            "filters": [{"key": "tenant", "operator": "=", "value": "b"}],
+            "targets": [{"target": "messages"}],
+        },
+    ),
     ("/search", {"target": "%' UNION SELECT id, text FROM kpi_data.event --"}),
     ("/metrics", {"metric": "'; SELECT pg_sleep(10); --"}),
     ("/metric-payload-options", {"metric": "messages' --", "name": "by"}),
     ("/metric-payload-options", {"metric": "messages", "name": "by'; --"}),
     ("/variable", {"payload": {"dim": "channel FROM kpi_data.event; --"}}),
-    ("/variable", {"payload": {"dim": "channel", "filters": {"tenant": {"op": "=~", "values": ["b|a"]}}}}),
+    (
+        "/variable",
+        {"payload": {"dim": "channel", "filters": {"tenant": {"op": "=~", "values": ["b|a"]}}}},
+    ),
     ("/variable", {"payload": {"list": "experiences'; --"}}),
     ("/tag-values", {"key": "channel') UNION SELECT text FROM kpi_data.event --"}),
     ("/tag-values", {"key": "tenant"}),
     ("/annotations", {"range": MARCH, "annotation": {"query": "SELECT * FROM kpi_data.event"}}),
-]  # fmt: skip
+]
 GETS = [
     "/export/messages.csv?by=channel;DROP TABLE kpi_data.event",
     "/export/messages.csv?where=tenant=b",
@@ -140,11 +179,18 @@ def answers(client: Client, sent: dict[str, str]) -> list[TestResponse]:
     found = []
     for change in ROWS:
         for shape in {"series", change.get("shape", "total")}:
-            found.append(client.post("/rows", {"kpi": "messages", **MARCH, "shape": shape, **change}, headers=sent))
+            found.append(
+                client.post(
+                    "/rows", {"kpi": "messages", **MARCH, "shape": shape, **change}, headers=sent
+                )
+            )
     found += [client.post(path, body, headers=sent) for path, body in OTHERS]
     html = {**sent, "Accept": "text/html", "Cookie": f"chatkpi={sent['Authorization'][7:]}"}
     found += [client.get(quote(path, safe="/?&="), headers=html) for path in GETS]
-    found += [client.get(path, headers={**html, "Authorization": ""}) for path in ("/", "/metrics", "/ready", "/openapi.json")]
+    found += [
+        client.get(path, headers={**html, "Authorization": ""})
+        for path in ("/", "/metrics", "/ready", "/openapi.json")
+    ]
     for text in AUTHORIZATIONS:
         header = {"Authorization": text.format(t=sent["Authorization"][7:])}
         found.append(client.post("/rows", {"kpi": "messages", **MARCH}, headers=header))
@@ -155,7 +201,9 @@ def answers(client: Client, sent: dict[str, str]) -> list[TestResponse]:
 
 def test_attempts(both: Client) -> None:
     assert len(ROWS) + len(OTHERS) + len(GETS) + len(AUTHORIZATIONS) >= 60
-    a = {"Authorization": f"Bearer {tokens.create(both.connection, chr(39) + '; DROP TABLE kpi_admin.token; --', ['a'])}"}
+    a = {
+        "Authorization": f"Bearer {tokens.create(both.connection, chr(39) + '; DROP TABLE kpi_admin.token; --', ['a'])}"
+    }
     reached(both.connection)  # makes the extension
     before = both.connection.execute(COUNT).fetchone()
     for answer in answers(both, a):
@@ -167,7 +215,9 @@ def test_attempts(both: Client) -> None:
     assert both.connection.execute(COUNT).fetchone() == before
     total = {"kpi": "messages", "shape": "total", **MARCH}
     assert both.rows(total, headers=a) == [{"value": 5}]
-    assert MARK in both.post("/variable", {"payload": {"dim": "channel"}}).text  # whoever may, sees it
+    assert (
+        MARK in both.post("/variable", {"payload": {"dim": "channel"}}).text
+    )  # whoever may, sees it
     assert len(reached(both.connection)) > 10
 
 

@@ -83,10 +83,17 @@ def test_nps_answers(client: Client) -> None:
 def test_after_sales(client: Client) -> None:
     not_joined = listed(client, "after_sales_not_joined", **MARCH)
     assert not_joined == [
-        {"time": AT + 10 * MINUTE, "id": "s 1/é", "name": "s 1/é", "conversation": "s 1/é",
-         "contact": "c1", "url": "https://x.example/c/s%201%2F%C3%A9?a=1",
-         "channel": "c", "channel_name": "Web"}
-    ]  # fmt: skip
+        {
+            "time": AT + 10 * MINUTE,
+            "id": "s 1/é",
+            "name": "s 1/é",
+            "conversation": "s 1/é",
+            "contact": "c1",
+            "url": "https://x.example/c/s%201%2F%C3%A9?a=1",
+            "channel": "c",
+            "channel_name": "Web",
+        }
+    ]
     not_engaged = listed(client, "after_sales_not_engaged", **MARCH)
     assert [(row["id"], row["channel"]) for row in not_engaged] == [("s2", "q")]
     assert listed(client, "after_sales_not_engaged", {"channel": "c"}, **MARCH) == []
@@ -119,8 +126,18 @@ def test_what_there_is(client: Client) -> None:
 def test_hits(client: Client) -> None:
     rows = listed(client, "hits", kpi="messages", **MARCH)
     assert len(rows) == 5
-    assert rows[0] | {"time": AT, "kind": "message", "id": "e00", "conversation": "v/1",
-                      "amount": 1, "channel_name": "Web"} == rows[0]  # fmt: skip
+    assert (
+        rows[0]
+        | {
+            "time": AT,
+            "kind": "message",
+            "id": "e00",
+            "conversation": "v/1",
+            "amount": 1,
+            "channel_name": "Web",
+        }
+        == rows[0]
+    )
     assert listed(client, "hits", kpi="messages", offset=4, **MARCH) == rows[4:]
 
 
@@ -219,7 +236,12 @@ def test_noted_values_are_those_of_the_slices(
 ) -> None:
     """What menus read in place of slices says the same, also for half of the slices and none."""
     connection = served(database, tenants(102, 6), tmp_path, monkeypatch).connection
-    filters = ({}, {"folder": {"op": "!=", "values": ["no folder"]}}, {"role": "agent"}, {"level": ["0", "1"]})
+    filters = (
+        {},
+        {"folder": {"op": "!=", "values": ["no folder"]}},
+        {"role": "agent"},
+        {"level": ["0", "1"]},
+    )
     asked = [(dim, Jsonb(one)) for dim in DIMS for one in filters]
 
     def occurring(*question: Any) -> list[Any] | str:

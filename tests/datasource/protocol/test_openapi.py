@@ -45,13 +45,34 @@ def test_every_path_and_method_is_told(client: Client) -> None:
 
 
 def test_every_status_is_told() -> None:
-    told = {code for path, method in operations() for code in document()["paths"][path][method]["responses"]}
-    assert told == {"200", "303", "400", "401", "403", "404", "405", "413", "415", "422", "429", "503"}
+    told = {
+        code
+        for path, method in operations()
+        for code in document()["paths"][path][method]["responses"]
+    }
+    assert told == {
+        "200",
+        "303",
+        "400",
+        "401",
+        "403",
+        "404",
+        "405",
+        "413",
+        "415",
+        "422",
+        "429",
+        "503",
+    }
 
 
 def test_the_choices_are_those_that_grafana_is_offered(client: Client) -> None:
     [nps] = [one for one in client.post("/metrics", {}).json if one["value"] == "nps"]
-    offered = {one["name"]: {o["value"] for o in one["options"]} for one in nps["payloads"] if "options" in one}
+    offered = {
+        one["name"]: {o["value"] for o in one["options"]}
+        for one in nps["payloads"]
+        if "options" in one
+    }
     told = {name: set(schema["enum"]) for name, schema in FIELDS.items() if "enum" in schema}
     assert told == {name: values for name, values in offered.items() if name != "by"}
 
@@ -68,13 +89,31 @@ def pointed(known: bool) -> dict[str, Any]:
         for name in ("dim", "key"):
             schemas[name]["enum"] = DIMS
         schemas["by"] = {"type": "array", "maxItems": 1, "items": {"enum": ["tenant"]}}
-        schemas["filters"] = {"enum": [{"tenant": "a"}, {"tenant": ["a", "b"]}, {"tenant": "(a|b)"}, {"tenant": {"op": "=~", "values": ["."]}}]}
+        schemas["filters"] = {
+            "enum": [
+                {"tenant": "a"},
+                {"tenant": ["a", "b"]},
+                {"tenant": "(a|b)"},
+                {"tenant": {"op": "=~", "values": ["."]}},
+            ]
+        }
         schemas["from"] = {"type": "integer", "minimum": 1767225600000, "maximum": 1772668800000}
         schemas["to"] = {"type": "integer", "minimum": 1772668800000, "maximum": 1780668800000}
-        rows = found["paths"]["/rows"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        asked = {name: rows["properties"][name]["anyOf"][0] for name in ("kpi", "from", "to", "shape", "by", "filters", "interval")}
-        rows |= {"properties": asked, "required": ["kpi", "from", "to"], "additionalProperties": False}
-        found["paths"]["/export/{name}.csv"]["get"]["parameters"][0]["schema"]["enum"] = OCCURRING["kpi"]
+        rows = found["paths"]["/rows"]["post"]["requestBody"]["content"]["application/json"][
+            "schema"
+        ]
+        asked = {
+            name: rows["properties"][name]["anyOf"][0]
+            for name in ("kpi", "from", "to", "shape", "by", "filters", "interval")
+        }
+        rows |= {
+            "properties": asked,
+            "required": ["kpi", "from", "to"],
+            "additionalProperties": False,
+        }
+        found["paths"]["/export/{name}.csv"]["get"]["parameters"][0]["schema"]["enum"] = OCCURRING[
+            "kpi"
+        ]
     return found
 
 

@@ -43,7 +43,9 @@ def test_every_number_is_had_by_what_the_page_says(recent: Client) -> None:
     known = 0
     for kpi, text in articles:
         [value] = re.findall(r'<data value="(.*?)">', text)
-        sql, rows, query = (unescape(one) for one in re.findall(r"<pre>(.*?)</pre>", text, re.DOTALL))
+        sql, rows, query = (
+            unescape(one) for one in re.findall(r"<pre>(.*?)</pre>", text, re.DOTALL)
+        )
         [(number,)] = recent.connection.execute(sql).fetchall()
         assert number == (None if value == "null" else Decimal(value)), kpi
         wanted = None if value == "null" else float(value)
@@ -83,13 +85,27 @@ def test_without_data(database: Databases, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_texts() -> None:
-    assert [shown(*one) for one in (("null", "none"), ("1234", "none"), ("43", "percent"), ("-1234.56", "minutes"))] == [
-        "–", "1,234", "43.0", "-1,234.6"]  # fmt: skip
+    assert [
+        shown(*one)
+        for one in (("null", "none"), ("1234", "none"), ("43", "percent"), ("-1234.56", "minutes"))
+    ] == ["–", "1,234", "43.0", "-1,234.6"]
     assert [behind(one) for one in (None, 0, 119, 120, 7200, 864000)] == [
-        "0 seconds behind", "0 seconds behind", "119 seconds behind", "2 minutes behind", "2 hours behind", "10 days behind"]  # fmt: skip
-    assert [one["line"] for one in lines([1, None, 0, 2])] == ["-1.0,16.0 1.0,16.0", "80.0,31.0 120.0,1.0"]
+        "0 seconds behind",
+        "0 seconds behind",
+        "119 seconds behind",
+        "2 minutes behind",
+        "2 hours behind",
+        "10 days behind",
+    ]
+    assert [one["line"] for one in lines([1, None, 0, 2])] == [
+        "-1.0,16.0 1.0,16.0",
+        "80.0,31.0 120.0,1.0",
+    ]
     assert list(lines([])) == list(lines([None])) == []
-    assert "''" in ways("nps", "it's", "", "")["psql"] and '"op"' in ways("nps", "(a|b)", "", "")["psql"]
+    assert (
+        "''" in ways("nps", "it's", "", "")["psql"]
+        and '"op"' in ways("nps", "(a|b)", "", "")["psql"]
+    )
 
 
 def test_through_grafana_s_proxy(recent: Client) -> None:

@@ -26,9 +26,12 @@ def server(client: Client, tmp_path: Path) -> Iterator[tuple[int, Path, "subproc
         port = free.getsockname()[1]
     command = [sys.executable, *GUNICORN.split(), "--bind", f"127.0.0.1:{port}", APP]
     log = tmp_path / "log"
-    with log.open("wb") as file, subprocess.Popen(
-        command, env={**os.environ, "DATABASE_URL": client.url}, stderr=file
-    ) as process:  # fmt: skip
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            command, env={**os.environ, "DATABASE_URL": client.url}, stderr=file
+        ) as process,
+    ):
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
@@ -50,7 +53,8 @@ def post(client: Client, more: bytes = b"") -> bytes:
     authorization = client.headers["Authorization"].encode()
     return (
         b"POST /rows?token=in-the-address HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        b"Authorization: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (authorization, more, len(TOTAL), TOTAL)
+        b"Authorization: %b\r\n%bContent-Length: %d\r\n\r\n%b"
+        % (authorization, more, len(TOTAL), TOTAL)
     )
 
 
@@ -65,7 +69,9 @@ def post(client: Client, more: bytes = b"") -> bytes:
         b"POST /rows HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
     ],
 )
-def test_what_is_no_http_is_refused_in_the_one_shape(server: tuple[int, Path, object], request_bytes: bytes) -> None:
+def test_what_is_no_http_is_refused_in_the_one_shape(
+    server: tuple[int, Path, object], request_bytes: bytes
+) -> None:
     status, headers, body = sent(server[0], request_bytes)
     assert status == b"HTTP/1.1 400 The request cannot be read."
     assert headers["content-type"] == "application/json"
@@ -83,11 +89,19 @@ def test_a_line_for_each_request(server: tuple[int, Path, object], client: Clien
     sent(port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["request_id"] for line in lines] == ["mine-1", other]
-    assert all(line["message"] == "POST /rows" and line["status"] == 200 and line["ms"] > 0 for line in lines)
-    assert client.headers["Authorization"][7:] not in log.read_text() and "in-the-address" not in log.read_text()
+    assert all(
+        line["message"] == "POST /rows" and line["status"] == 200 and line["ms"] > 0
+        for line in lines
+    )
+    assert (
+        client.headers["Authorization"][7:] not in log.read_text()
+        and "in-the-address" not in log.read_text()
+    )
 
 
-def test_it_ends_what_it_has_begun(server: tuple[int, Path, "subprocess.Popen[bytes]"], client: Client) -> None:
+def test_it_ends_what_it_has_begun(
+    server: tuple[int, Path, "subprocess.Popen[bytes]"], client: Client
+) -> None:
     port, _, process = server
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         request = post(client)

@@ -20,7 +20,9 @@ ASK = """SELECT (SELECT value FROM kpi.total('messages', '2024-01-01', '2027-01-
 PATIENCE = 30.0
 
 
-def prepared(database: Databases, folder: Path) -> tuple[str, psycopg.Connection[Any], list[dict[str, Any]]]:
+def prepared(
+    database: Databases, folder: Path
+) -> tuple[str, psycopg.Connection[Any], list[dict[str, Any]]]:
     """Half of some records loaded and refreshed, the rest loaded."""
     url = database.new_database()
     connection = connect(url, autocommit=True)
@@ -73,10 +75,14 @@ def test_two_refreshers_do_not_collide(database: Databases, tmp_path: Path) -> N
     assert sorted(slices)[:2] == [0, 0] and max(slices) > 0, "one of them did it all"
 
 
-def test_a_long_query_on_a_view_stops_neither_refresh_nor_readers(database: Databases, tmp_path: Path) -> None:
+def test_a_long_query_on_a_view_stops_neither_refresh_nor_readers(
+    database: Databases, tmp_path: Path
+) -> None:
     url, connection, records = prepared(database, tmp_path)
     with connect(url) as analyst, connect(url, autocommit=True) as other:
-        held = analyst.execute("SELECT sum(value) FROM kpi.messages").fetchone()  # and its transaction goes on
+        held = analyst.execute(
+            "SELECT sum(value) FROM kpi.messages"
+        ).fetchone()  # and its transaction goes on
         load_records(connection, records[len(records) // 2 :], tmp_path)
         started = time.monotonic()
         refresh(connection, CATALOG)

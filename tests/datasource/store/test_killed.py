@@ -69,7 +69,9 @@ class Site:
         name = f"copy_{random.randbytes(6).hex()}"
         for _ in range(200):
             try:
-                with psycopg.connect(self.url.replace("/chatkpi?", "/postgres?"), autocommit=True) as connection:
+                with psycopg.connect(
+                    self.url.replace("/chatkpi?", "/postgres?"), autocommit=True
+                ) as connection:
                     connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'.encode())
                     # A copied sequence is not in the log until a checkpoint: a crash would turn it back.
                     connection.execute("CHECKPOINT")
@@ -114,7 +116,9 @@ def test_killed_and_run_again(moment: int, site: Site) -> None:
     rng = random.Random(moment)
     url = site.copy(site.half)
     process = subprocess.Popen(
-        [sys.executable, "-c", ROUND, url, str(site.late)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", ROUND, url, str(site.late)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdout and process.stdout.readline() == b"started\n"
     time.sleep(rng.uniform(0, site.takes))

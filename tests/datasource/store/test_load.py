@@ -259,7 +259,9 @@ def test_a_broken_gz_keeps_what_could_be_read(connection: Connection, write: Any
     assert "cannot be read to its end" in told[0]
 
 
-def test_a_short_gz_that_is_cut_off_keeps_its_whole_lines(connection: Connection, write: Any) -> None:
+def test_a_short_gz_that_is_cut_off_keeps_its_whole_lines(
+    connection: Connection, write: Any
+) -> None:
     path = write(*(event(str(n), x=os.urandom(50).hex()) for n in range(100)), name="short.gz")
     path.write_bytes(path.read_bytes()[:-1000])
     told: list[str] = []
@@ -268,7 +270,9 @@ def test_a_short_gz_that_is_cut_off_keeps_its_whole_lines(connection: Connection
     assert told == [f"{path}:{counts.taken + 1}: {told[0].split(': ', 1)[1]}"]
 
 
-def test_what_cannot_be_read_is_told_once(connection: Connection, write: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_told_once(
+    connection: Connection, write: Any, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.ndjson.gz"
     broken.write_bytes(b"no gzip at all")
     told: list[str] = []
@@ -368,7 +372,9 @@ def test_a_load_that_dies_is_run_again(url: str, connection: Connection, write: 
     assert rows(connection, "SELECT count(*) FROM kpi_data.event") == [(150_000,)]
 
 
-def test_a_parser_that_dies_is_told(connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parser_that_dies_is_told(
+    connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lines, "CHUNK_LINES", 1000)
     path = write(*(event(str(n)) for n in range(20_000)))
     workers: list[subprocess.Popen[bytes]] = []

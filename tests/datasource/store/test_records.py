@@ -202,7 +202,10 @@ GOOD_FIELDS = {
         {"seconds": None, "extra": '{"seconds":"x"}'},
     ),
     "extra": (event(b=[1.0, {"d": None}], a="ü"), {"extra": '{"a":"ü","b":[1,{"d":null}]}'}),
-    "extra nested deep": (event(a=json.loads("[" * 600 + "]" * 600)), {"extra": '{"a":' + "[" * 600 + "]" * 600 + "}"}),
+    "extra nested deep": (
+        event(a=json.loads("[" * 600 + "]" * 600)),
+        {"extra": '{"a":' + "[" * 600 + "]" * 600 + "}"},
+    ),
     "extra with a backslash before u0000": (event(a="\\u0000"), {"extra": '{"a":"\\\\u0000"}'}),
     "extra with a backslash": (event(a="\\"), {"extra": '{"a":"\\\\"}'}),
     "integer as 9.0": (event(type="nps", score=9.0), {"score": "9"}),

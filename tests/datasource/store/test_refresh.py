@@ -83,8 +83,12 @@ def test_zone_and_rule_changes_recompute_that_tenant(database: Databases, tmp_pa
     load_records(connection, records, tmp_path)
     refresh(connection, CATALOG)
     changed_record = {
-        "type": "tenant", "id": tenant, "timezone": "Asia/Kathmandu", "session_rule": "fixed", "session_minutes": 7
-    }  # fmt: skip
+        "type": "tenant",
+        "id": tenant,
+        "timezone": "Asia/Kathmandu",
+        "session_rule": "fixed",
+        "session_minutes": 7,
+    }
     load_records(connection, [changed_record], tmp_path)
     assert refresh(connection, CATALOG).recomputed == (tenant,)
     got = everything(connection)
