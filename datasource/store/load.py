@@ -1,4 +1,4 @@
-"""Loading records into the raw tables, so that a load that dies can simply be run again.
+"""Load records into the raw tables, so that a load that dies can simply be run again.
 
 A load is committed in batches. Each batch is a row of kpi_admin.load with a number of its own,
 and loads queue behind one another, so whoever sees a load number sees all of its events and
@@ -6,10 +6,10 @@ all earlier ones.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,19 +20,21 @@ import psycopg
 from psycopg.errors import UndefinedTable, UniqueViolation
 
 from datasource.store.connection import Connection
-from datasource.store.contract import COLUMNS, EVENT
+from datasource.store.contract import COLUMNS
 from datasource.store.errors import StoreError
 from datasource.store.lines import LINE_BYTES, Chunk, Events, chunks, files, parsed, size
+from datasource.store.record_type import EVENT
 
 LOAD_LOCK = 0x6B706902
 BATCH_LINES = 200_000
-SHOWN = 100  # records set aside that are told of one by one
-TAKEN = "id: taken by another content"
-ZONE = COLUMNS["tenant"].index("timezone")
+REPORTED = 100  # records set aside that `err` is told of
+OTHER_CONTENT = "id: taken by another content"
+ZONE = COLUMNS["tenant"].index("timezone")  # its position among a tenant's values
 
 
-def _columns(kind: str) -> str:
-    return ", ".join(f'"{name}"' for name in ("tenant_no", "load_no", *COLUMNS[kind]))
+def _columns(table: str) -> str:
+    """Return the columns that a load fills, as SQL."""
+    return ", ".join(f'"{name}"' for name in ("tenant_no", "load_no", *COLUMNS[table]))
 
 
 NUMBER_TENANTS = """
@@ -40,9 +42,9 @@ INSERT INTO kpi_data.tenant_number (tenant) SELECT name FROM unnest(%s::text[]) 
 WHERE NOT EXISTS (SELECT FROM kpi_data.tenant_number WHERE tenant = name)
 ORDER BY name ON CONFLICT DO NOTHING
 """
-END = """
-UPDATE kpi_admin.load SET loaded_at = clock_timestamp(), taken = %(taken)s,
-    already_had = %(already_had)s, set_aside = %(set_aside)s WHERE load_no = %(no)s
+END_BATCH = """
+UPDATE kpi_admin.load
+SET loaded_at = clock_timestamp(), taken = %s, already_had = %s, set_aside = %s WHERE load_no = %s
 """
 APPEND = f"COPY kpi_data.event ({_columns(EVENT)}) FROM STDIN".encode()
 # The events of a tenant that are there already: their places in a list of ids, their contents.
@@ -63,15 +65,20 @@ BOT = {
 }
 
 
+# The columns that tell an entity's records apart, where they are not those of most.
+KEYS = {"tenant": "tenant_no", "potential": "tenant_no, month"}
+
+
 @cache
-def _upsert(kind: str) -> bytes:
-    names = ("tenant_no", "load_no", *COLUMNS[kind])
-    keys = {"tenant": "tenant_no", "potential": "tenant_no, month"}.get(kind, "tenant_no, id")
-    values = ((BOT.get(name) if kind == "bot" else None) or f"%({name})s" for name in names)
+def _upsert(table: str) -> bytes:
+    """Return the statement that takes an entity's record in place of the earlier one."""
+    names = ("tenant_no", "load_no", *COLUMNS[table])
+    own_values = BOT if table == "bot" else {}
+    values = (own_values.get(name, f"%({name})s") for name in names)
     latest = (f'"{name}" = excluded."{name}"' for name in names)
     return f"""
-        INSERT INTO kpi_data."{kind}" ({_columns(kind)}) VALUES ({", ".join(values)})
-        ON CONFLICT ({keys}) DO UPDATE SET {", ".join(latest)}
+        INSERT INTO kpi_data."{table}" ({_columns(table)}) VALUES ({", ".join(values)})
+        ON CONFLICT ({KEYS.get(table, "tenant_no, id")}) DO UPDATE SET {", ".join(latest)}
     """.encode()
 
 
@@ -81,6 +88,23 @@ class Counts(NamedTuple):
     taken: int
     already_had: int
     set_aside: int
+
+
+@dataclass
+class _Tally:
+    """What became of the records so far."""
+
+    taken: int = 0
+    already_had: int = 0
+    set_aside: int = 0
+
+    def since(self, earlier: "_Tally") -> Counts:
+        """Return what has come after an earlier tally."""
+        return Counts(
+            self.taken - earlier.taken,
+            self.already_had - earlier.already_had,
+            self.set_aside - earlier.set_aside,
+        )
 
 
 def load(
@@ -120,14 +144,14 @@ def load(
         raise StoreError("; ".join(loading.unread))
     for line in loading.unread:
         err(line)
-    return Counts(*map(loading.counts.__getitem__, Counts._fields))
+    return loading.tally.since(_Tally())
 
 
 class _Load:
     """Takes parsed chunks, one after the other."""
 
     def __init__(self, connection: Connection, err: Callable[[str], None]) -> None:
-        self.counts: Counter[str] = Counter()  # by the names of Counts
+        self.tally = _Tally()
         self.lines = 0
         self.connection = connection
         self.err = err
@@ -145,13 +169,13 @@ class _Load:
                 [(self.load_no,)] = self.connection.execute(
                     "INSERT INTO kpi_admin.load DEFAULT VALUES RETURNING load_no"
                 )
-                before, end = self.counts.copy(), self.lines + BATCH_LINES
+                before, end = replace(self.tally), self.lines + BATCH_LINES
                 while chunk is not None and self.lines < end:
                     taking, done = writer.submit(self._take, chunk), chunk.done
                     chunk = next(parsed, None)  # while PostgreSQL stores the one before
                     taking.result()
                     yield done
-                self.connection.execute(END, self.counts - before + Counter(no=self.load_no))
+                self.connection.execute(END_BATCH, [*self.tally.since(before), self.load_no])
 
     def _take(self, chunk: Chunk) -> None:
         self.lines += len(chunk.lines)
@@ -159,23 +183,23 @@ class _Load:
         if chunk.events and (self.repeats or not self._append(chunk)):
             self.repeats = self._leave_out(chunk, chunk.events)
             self._append(chunk)
-        self._leave_out(chunk, chunk.again)
-        for kind in chunk.entities:
-            self._replace(chunk, kind)
+        self._leave_out(chunk, chunk.repeats)
+        for table in chunk.entities:
+            self._replace(chunk, table)
         if chunk.broken:
             chunk.set_aside.append((len(chunk.lines), chunk.broken))
         if chunk.set_aside:
             self._set_aside(chunk)
 
     def _number_tenants(self, chunk: Chunk) -> None:
-        named = {tenant for of_kind in chunk.entities.values() for _, tenant, _ in of_kind}
+        named = {tenant for entities in chunk.entities.values() for _, tenant, _ in entities}
         if new := list((named | chunk.events.keys()) - self.tenants.keys()):
             self.connection.execute(NUMBER_TENANTS, [new])
             known = "SELECT tenant, tenant_no FROM kpi_data.tenant_number WHERE tenant = ANY (%s)"
             self.tenants |= dict(self.connection.execute(known, [new]).fetchall())
 
     def _append(self, chunk: Chunk) -> bool:
-        """Copy the events into their table; False, and nothing done, when it has one of them."""
+        """Copy the events into their table. Return False, and do nothing, if it has one of them."""
         parts: list[str] = []
         for tenant, events in chunk.events.items():
             start = f"{self.tenants[tenant]}\t{self.load_no}\t"
@@ -190,41 +214,45 @@ class _Load:
                 copy.write("".join(parts))
         except UniqueViolation:
             return False
-        self.counts["taken"] += sum(len(events.indexes) for events in chunk.events.values())
+        self.tally.taken += sum(len(events.indexes) for events in chunk.events.values())
         return True
 
-    def _leave_out(self, chunk: Chunk, some: dict[str, Events]) -> bool:
+    def _leave_out(self, chunk: Chunk, by_tenant: dict[str, Events]) -> bool:
         """Take events out that are in their table already; say whether there were any."""
         found = False
-        for tenant, events in some.items():
+        for tenant, events in by_tenant.items():
             asked = [events.ids.decode(), self.tenants[tenant]]
             known: dict[int, UUID] = dict(self.connection.execute(KNOWN, asked).fetchall())
-            if known:
-                some[tenant], found = events.without(known), True
-                rows = events.rows.split("\n")
-                for place, content in known.items():
-                    if rows[place].endswith(content.hex):
-                        self.counts["already_had"] += 1
-                    else:
-                        chunk.set_aside.append((events.indexes[place], TAKEN))
+            if not known:
+                continue
+            found = True
+            by_tenant[tenant] = events.without(known)
+            for position, event in enumerate(events.unpack()):
+                content = known.get(position)
+                if content is None:
+                    continue
+                if event.row.endswith(content.hex):  # the last column is the event's own content
+                    self.tally.already_had += 1
+                else:
+                    chunk.set_aside.append((event.line, OTHER_CONTENT))
         return found
 
-    def _replace(self, chunk: Chunk, kind: str) -> None:
+    def _replace(self, chunk: Chunk, table: str) -> None:
         """Take entities one after the other: of several with one key the last holds."""
-        names, rows = ("tenant_no", "load_no", *COLUMNS[kind]), []
-        for index, tenant, values in chunk.entities[kind]:
-            if kind == "tenant" and values[ZONE] not in self.zones:
+        names, rows = ("tenant_no", "load_no", *COLUMNS[table]), []
+        for index, tenant, values in chunk.entities[table]:
+            if table == "tenant" and values[ZONE] not in self.zones:
                 chunk.set_aside.append((index, "timezone: unknown to the database"))
             else:
                 row = (self.tenants[tenant], self.load_no, *values)
                 rows.append(dict(zip(names, row, strict=True)))
         with self.connection.cursor() as cursor:
-            cursor.executemany(_upsert(kind), rows)
-        self.counts["taken"] += len(rows)
+            cursor.executemany(_upsert(table), rows)
+        self.tally.taken += len(rows)
 
     @cached_property
     def zones(self) -> set[str]:
-        """The time zones that this PostgreSQL knows, which may lack one that Python has."""
+        """Return the time zones that this PostgreSQL knows; it may lack one that Python has."""
         return {name for (name,) in self.connection.execute("SELECT name FROM pg_timezone_names")}
 
     def _set_aside(self, chunk: Chunk) -> None:
@@ -237,6 +265,6 @@ class _Load:
                 copy.write_row((now, chunk.file, number, reason, raw[:LINE_BYTES]))
                 if not self.lines:
                     self.unread.append(f"{chunk.file}: {reason}")
-                elif self.counts["set_aside"] < SHOWN:
+                elif self.tally.set_aside < REPORTED:
                     self.err(f"{chunk.file}:{number}: {reason}")
-                self.counts["set_aside"] += 1
+                self.tally.set_aside += 1

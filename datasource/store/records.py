@@ -1,12 +1,12 @@
 """Reading records: one line of a load becomes one row of a table.
 
-Nothing here touches a database. What the tables of contract.py say of records of one type with
-the same fields is worked out once for all of them.
+Nothing here touches a database.
 """
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5
 from operator import itemgetter
@@ -14,69 +14,71 @@ from typing import NamedTuple
 
 import orjson
 
-from datasource.store import contract
-from datasource.store.contract import COLUMNS, ENTITIES, EVENT, SAFE, BadRecord, Check, identifier
+from datasource.store.checks import ID, SHORT_ID, BadRecord, identifier
+from datasource.store.contract import COLUMNS, TYPES
+from datasource.store.record_type import EVENT, RecordType
 
-NULL = "\\N"  # as COPY spells it; told from a text by identity, a text's backslash is doubled
+# COPY's null. Compare with `is`: a record may hold the same text, which is escaped later.
+NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _SIMPLE = frozenset({str, int, bool, type(None)})
+_ARRAY = "a JSON array; one record a line is needed"
 _NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
 
 
 class Record(NamedTuple):
     """A record that keeps the contract."""
 
-    kind: str  # "event", or the type of an entity
+    table: str  # EVENT, or the type of an entity
     tenant: str
-    values: list[str]  # of the columns of COLUMNS[kind]
+    values: list[str]  # of the columns of COLUMNS[table]
 
 
-class Shape(NamedTuple):
-    """How records of one type that have just these fields, in this order, are read."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one field is read into its column."""
 
-    kind: str
-    steps: Sequence[tuple[str, int, Check, bool]]  # field, slot, check, whether it is required
-    missing: str | None  # a required field that is not there
-    unknown: Sequence[str]
-    blank: list[str]  # two slots follow those of the columns: the tenant, what has no column
-    slots: dict[str, int]
-    head: bytes  # the sorted names, which with their values in this order are the content
-    sorted: Callable[[dict[str, object]], object]
+    column: int | None  # its position; None for a field that is checked and not kept
+    read: Callable[[object], str]
+    is_identifier: bool
+    is_required: bool
 
 
-@lru_cache(10_000)
-def _shape(type_name: str, *names: str) -> Shape:
-    if type_name in ENTITIES:
-        kind, fields = type_name, ENTITIES[type_name].split()
-        required = {"tenant": ["id"], "potential": ["month", "tenant"]}.get(kind, ["tenant", "id"])
-    elif type_name in contract.OWN:
-        own = contract.OWN[type_name].split()
-        kind, fields = EVENT, ["at", *contract.DIMENSIONS, *(name.rstrip("?") for name in own)]
-        required = ["at", *(name for name in own if not name.endswith("?")), "tenant", "id"]
-    else:
-        raise BadRecord("type: unknown")
-    columns = COLUMNS[kind]
-    slots = {name: slot for slot, name in enumerate((*columns, "tenant"))}
-    slots["from"] = slots.get("sender", -1)
-    if kind == "tenant":
-        slots["tenant"] = slots["id"]
-    given = {name: text for name, text in contract.DEFAULTS.items() if name in fields}
-    given["type"] = type_name
-    known = {"id", *fields, *required}
-    return Shape(
-        kind=kind,
-        steps=[
-            (name, slots.get(name, -1), contract.check(type_name, name), name in required)
-            for name in names
-            if name in known
-        ],
-        missing=next((name for name in required if name not in names), None),
-        unknown=[name for name in names if name not in known and name != "type"],
-        blank=[*(given.get(name, NULL) for name in columns), NULL, NULL],
-        slots=slots,
-        head=orjson.dumps(sorted(names)),
-        sorted=itemgetter(*sorted(names)),
-    )
+@dataclass(frozen=True)
+class Reader:
+    """How records of one type are read, worked out once from the contract."""
+
+    table: str
+    steps: Mapping[str, Step]  # by the name of the field
+    required: tuple[str, ...]
+    tenant_field: str  # the field that names the tenant
+    blank: list[str]  # the values of a record without any field: defaults and nulls
+    columns: Mapping[str, int]  # the position of each column
+
+    @classmethod
+    def of(cls, record_type: RecordType) -> "Reader":
+        """Make the reader of a record type."""
+        names = COLUMNS[record_type.table]
+        columns = {name: position for position, name in enumerate(names)}
+        fields = {known.column or known.name: known for known in record_type.fields}
+        defaults = {name: known.default for name, known in fields.items()}
+        required = record_type.required
+        return cls(
+            table=record_type.table,
+            steps={
+                known.name: Step(
+                    columns.get(column), known.check.read, known.check is ID, known.name in required
+                )
+                for column, known in fields.items()
+            },
+            required=required,
+            tenant_field="id" if record_type.name == "tenant" else "tenant",
+            blank=[defaults.get(name) or NULL for name in names],
+            columns=columns,
+        )
+
+
+READERS = {name: Reader.of(record_type) for name, record_type in TYPES.items()}
 
 
 def parse(line: bytes) -> Record:
@@ -87,7 +89,7 @@ def parse(line: bytes) -> Record:
     try:
         record = orjson.loads(line)
         if type(record) is not dict:
-            raise BadRecord("not a JSON object")
+            raise BadRecord(_ARRAY if type(record) is list else "not a JSON object")
         if not _SIMPLE.issuperset(map(type, record.values())):
             # Again, slower: orjson makes doubles of long integers. 9.0 is the integer 9.
             record = json.loads(line, parse_float=_whole)
@@ -95,6 +97,8 @@ def parse(line: bytes) -> Record:
             raise BadRecord("a NUL character")
         return _record(record)
     except orjson.JSONDecodeError as error:
+        if line.lstrip().startswith(b"["):  # its first line
+            raise BadRecord(_ARRAY) from None
         raise BadRecord("not JSON: " + str(error).partition(":")[0]) from None
     except RecursionError:
         raise BadRecord("nested too deep") from None
@@ -104,41 +108,72 @@ def _record(record: dict[str, object]) -> Record:
     type_name = record.get("type")
     if type(type_name) is not str:
         raise BadRecord("type: missing or no text")
-    shape = _shape(type_name, *record)
-    if shape.missing:
-        raise BadRecord(f"{shape.missing}: missing")
-    values = shape.blank.copy()
-    for name, slot, check, required in shape.steps:
-        value = record[name]
-        if check is identifier and type(value) is str and 0 < len(value) <= SAFE:
-            values[slot] = value  # most fields are such
+    reader = READERS.get(type_name)
+    if reader is None:
+        raise BadRecord("type: unknown")
+    for name in reader.required:
+        if name not in record:
+            raise BadRecord(f"{name}: missing")
+    values = reader.blank.copy()
+    unknown = _read_fields(record, reader.steps, values)
+    if unknown:
+        extra = {name: record[name] for name in unknown}
+        values[reader.columns["extra"]] = _dumps(extra).decode()
+    if reader.table == EVENT:
+        values[reader.columns["content"]] = _content(record)
+    elif "ends" in reader.columns:
+        ended = [name for name in reader.steps if record.get(name, "") is None]
+        values[reader.columns["ends"]] = "{" + ",".join(ended) + "}"
+    elif values[reader.columns["name"]] is NULL:
+        values[reader.columns["name"]] = values[reader.columns["id"]]
+    tenant = record[reader.tenant_field]
+    return Record(reader.table, tenant if type(tenant) is str else identifier(tenant), values)
+
+
+def _read_fields(
+    record: dict[str, object], steps: Mapping[str, Step], values: list[str]
+) -> list[str]:
+    """Put the fields of a record into their columns; return the names of those it does not know."""
+    unknown: list[str] = []
+    for name, value in record.items():
+        step = steps.get(name)
+        if step is None:
+            unknown.append(name)
+            continue
+        if step.is_identifier and type(value) is str and 0 < len(value) <= SHORT_ID:
+            text = value  # most fields are such
         elif value is None or value == "":
-            if required:
+            if step.is_required:
                 raise BadRecord(f"{name}: empty")
+            continue
         else:
             try:
-                values[slot] = check(value)
+                text = step.read(value)
             except BadRecord as error:
                 raise BadRecord(f"{name}: {error}") from None
-    tenant = values[shape.slots["tenant"]]
-    del values[-2:]
-    if shape.unknown:
-        extra = {name: record[name] for name in shape.unknown}
-        values[shape.slots["extra"]] = _dumps(extra).decode()
-    if shape.kind == EVENT:
-        content = shape.head + _dumps(shape.sorted(record))
-        values[-1] = md5(content, usedforsecurity=False).hexdigest()
-    elif shape.kind == "potential":
-        ends = [name for name in ENTITIES["potential"].split() if record.get(name, "") is None]
-        values[shape.slots["ends"]] = "{" + ",".join(ends) + "}"
-    elif values[shape.slots["name"]] is NULL:
-        values[shape.slots["name"]] = values[shape.slots["id"]]
-    return Record(shape.kind, tenant, values)
+        column = step.column
+        if column is not None:
+            values[column] = text
+    return unknown
 
 
 def copied(values: list[str]) -> str:
     """Return values as a line of COPY's text format, without its end."""
     return "\t".join(v if v is NULL else v.translate(_ESCAPES) for v in values)
+
+
+def _content(record: dict[str, object]) -> str:
+    """Return a fingerprint: equal for records that are equal as parsed JSON."""
+    head, sorted_values = _in_order(tuple(record))
+    content = head + _dumps(sorted_values(record))
+    return md5(content, usedforsecurity=False).hexdigest()
+
+
+@lru_cache(10_000)
+def _in_order(names: tuple[str, ...]) -> tuple[bytes, Callable[[dict[str, object]], object]]:
+    """Return the sorted names as JSON, and what takes a record's values in that order."""
+    in_order = sorted(names)
+    return orjson.dumps(in_order), itemgetter(*in_order)
 
 
 def _whole(text: str) -> float:

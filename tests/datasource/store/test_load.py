@@ -173,7 +173,7 @@ def test_only_a_hundred_are_told(connection: Connection, write: Any) -> None:
 def test_a_time_zone_unknown_to_postgresql(
     connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasource.store.contract._zones", lambda: {"Mars/Olympus", "UTC"})
+    monkeypatch.setattr("datasource.store.checks._zones", lambda: {"Mars/Olympus", "UTC"})
     path = write(
         {"type": "tenant", "id": "t", "timezone": "Mars/Olympus"}, {"type": "tenant", "id": "u"}
     )
@@ -224,6 +224,8 @@ def test_folders_gz_and_standard_input(
 ) -> None:
     write(event("a"), name="in/1.ndjson")
     write(event("b"), name="in/deep/2.ndjson.gz")
+    write(event("d"), name="in/LOUD.NDJSON")
+    write(event("e"), name="in/louder.gz").rename(tmp_path / "in" / "LOUDER.NDJSON.GZ")
     write(b"?", name="in/readme.txt")
     piped = write(event("c"), b"?", name="pipe.gz")
     progress: list[tuple[int, int]] = []
@@ -241,12 +243,22 @@ def test_folders_gz_and_standard_input(
     finally:
         os.dup2(standard_input, 0)
         os.close(standard_input)
-    assert counts == Counts(3, 0, 1)
+    assert counts == Counts(5, 0, 1)
     assert told == ["-:2: not JSON: unexpected character, expected a JSON value"]
-    total = sum(path.stat().st_size for path in (tmp_path / "in").rglob("*.ndjson*"))
-    total += piped.stat().st_size
-    assert progress[0][0] < progress[1][0] < progress[2][0] == total
+    inside = [path for path in (tmp_path / "in").rglob("*.*") if path.suffix != ".txt"]
+    total = sum(path.stat().st_size for path in (*inside, piped))
+    read = [done for done, _ in progress]
+    assert read == sorted(set(read)) and read[-1] == total
     assert {of for _, of in progress} == {total}
+
+
+def test_a_json_array_is_set_aside_and_called_one(connection: Connection, write: Any) -> None:
+    told: list[str] = []
+    array = b"[" + b",".join(json.dumps(event(name)).encode() for name in "ab") + b"]"
+    assert load(connection, [write(array)], err=told.append) == Counts(0, 0, 1)
+    assert [line.partition(":1: ")[2] for line in told] == [
+        "a JSON array; one record a line is needed"
+    ]
 
 
 def test_a_broken_gz_keeps_what_could_be_read(connection: Connection, write: Any) -> None:

@@ -6,7 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from datasource.store.contract import COLUMNS, ENTITIES, EVENT, OWN, BadRecord, instant
+from datasource.store.checks import BadRecord, instant
+from datasource.store.contract import COLUMNS, ENTITIES, EVENTS
+from datasource.store.record_type import EVENT, RecordType
 from datasource.store.records import NULL, Record, copied, parse
 
 EVENT_START = {"type": "click", "tenant": "t", "id": "e", "at": "2026-03-01T10:00:00Z"}
@@ -23,7 +25,7 @@ def entity(**fields: object) -> bytes:
 def values(record: Record) -> dict[str, str | None]:
     """Columns of a record, those without a value as None."""
     texts = (None if value is NULL else value for value in record.values)
-    return dict(zip(COLUMNS[record.kind], texts, strict=True))
+    return dict(zip(COLUMNS[record.table], texts, strict=True))
 
 
 def copied_back(record: Record) -> list[str | None]:
@@ -38,49 +40,27 @@ def copied_back(record: Record) -> list[str | None]:
     return [read(text) for text in copied(record.values).split("\t")]
 
 
-OWN_SAMPLE: dict[str, dict[str, object]] = {
-    "message": {"from": "bot"},
-    "screen_time": {"seconds": 0},
-    "decision": {"option": "a"},
-    "opt_in": {"topic": "sms", "step": "out"},
-    "share": {"via": "link"},
-    "data_entered": {"field": "f"},
-    "door_opened": {"door": 24},
-    "nps": {"score": 10},
-    "pin": {"step": "sent"},
-    "code_entry": {"correct": False},
-    "quiz_answer": {"question": "q", "answer": 4, "correct": True},
-    "points": {"points": -2.5},
-    "coupon": {"step": "issued"},
-    "live_chat": {"seconds": 1.5},
-    "result": {"result_type": "lead"},
-    "field_set": {"field": "f"},
-    "chatpoint": {"name": "n"},
-    "bot_points": {"points": 1},
-}
-
-
-@pytest.mark.parametrize("kind", OWN)
-def test_every_event_type_is_taken_and_needs_its_own_fields(kind: str) -> None:
-    own = OWN_SAMPLE.get(kind, {})
-    assert parse(event(type=kind, **own)).kind == EVENT
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
+def test_every_event_type_is_taken_and_needs_its_own_fields(kind: RecordType) -> None:
+    own = {name: kind.example[name] for name in kind.required if name in kind.example}
+    assert parse(event(type=kind.name, **own)).table == EVENT
     for name in own:
         for bad in (None, ""):
             with pytest.raises(BadRecord, match=f"^{name}: empty"):
-                parse(event(type=kind, **(own | {name: bad})))
+                parse(event(type=kind.name, **(own | {name: bad})))
         rest = {other: value for other, value in own.items() if other != name}
         with pytest.raises(BadRecord, match=f"^{name}: missing"):
-            parse(event(type=kind, **rest))
+            parse(event(type=kind.name, **rest))
         with pytest.raises(BadRecord, match=f"^{name}: "):
-            parse(event(type=kind, **(own | {name: ["list"]})))
+            parse(event(type=kind.name, **(own | {name: ["list"]})))
 
 
-@pytest.mark.parametrize("kind", ENTITIES)
-def test_every_entity_type_needs_its_id_only(kind: str) -> None:
-    assert parse(entity(type=kind, month="2026-03")).kind == kind
-    key = "month" if kind == "potential" else "id"
+@pytest.mark.parametrize("kind", ENTITIES, ids=lambda kind: kind.name)
+def test_every_entity_type_needs_its_id_only(kind: RecordType) -> None:
+    assert parse(entity(type=kind.name, month="2026-03")).table == kind.name
+    key = kind.identity[-1]
     with pytest.raises(BadRecord, match=f"^{key}: empty"):
-        parse(entity(type=kind, **{key: ""}))
+        parse(entity(type=kind.name, **{key: ""}))
 
 
 BAD_LINES = {
@@ -177,6 +157,12 @@ def test_a_bad_line_has_a_plain_reason(line: bytes) -> None:
         parse(line)
     reason = str(caught.value)
     assert reason and "\n" not in reason and len(reason) < 120
+
+
+@pytest.mark.parametrize("line", [b"[", b' [{"type": "click"},', b"[]", event().join((b"[", b"]"))])
+def test_a_json_array_is_called_one(line: bytes) -> None:
+    with pytest.raises(BadRecord, match="^a JSON array; one record a line is needed$"):
+        parse(line)
 
 
 GOOD_FIELDS = {
