@@ -16,9 +16,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from datasource.store import embedded
+from datasource.store.keeper import SUPERUSER
 
 
 class Databases:
@@ -41,6 +42,11 @@ class Databases:
             self._strategy = "WAL_LOG"
             self._connection.execute(create + self._strategy)
         return self.url.replace("/chatkpi?", f"/{name}?")
+
+
+def as_superuser(url: str) -> str:
+    """The address of a test's database for the server's superuser, who owns nothing in it."""
+    return make_conninfo(url, user=SUPERUSER)
 
 
 @pytest.fixture(scope="session")

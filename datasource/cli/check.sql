@@ -45,7 +45,7 @@ WHERE p.value IS DISTINCT FROM t.value;
 
 -- slices equal a fresh computation (a sample of 100) -> run chatkpi refresh --full
 SELECT relation, format('(TABLE %%1$s EXCEPT ALL (%%2$s)) UNION ALL ((%%2$s) EXCEPT ALL TABLE %%1$s) LIMIT 1', relation, rtrim(definition, ';'))
-FROM pg_matviews CROSS JOIN LATERAL format('kpi_slice.%%I', matviewname) AS relation
+FROM pg_catalog.pg_matviews CROSS JOIN LATERAL format('kpi_slice.%%I', matviewname) AS relation
 WHERE schemaname = 'kpi_slice' AND matviewname NOT IN (SELECT relation FROM kpi_admin.retired_slice)
 ORDER BY random() LIMIT 100;
 

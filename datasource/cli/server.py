@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 KNOWN = """
 SELECT obj_description(to_regnamespace('kpi_data'), 'pg_namespace'),
     'DROP SCHEMA ' || string_agg(nspname, ', ') || ' CASCADE'
-FROM pg_namespace WHERE nspname ~ '^kpi'"""
+FROM pg_catalog.pg_namespace WHERE nspname ~ '^kpi'"""
 NUMBERS = """SELECT title, trim_scale(round(value, 1)) FROM kpi.catalog, kpi.total(kpi_id, \
 now() - interval '30 days', now(), jsonb_build_object('tenant', '{}')) \
 WHERE kpi_id IN ('sessions', 'leads', 'nps')"""

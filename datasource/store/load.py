@@ -253,7 +253,10 @@ class _Load:
     @cached_property
     def zones(self) -> set[str]:
         """Return the time zones that this PostgreSQL knows; it may lack one that Python has."""
-        return {name for (name,) in self.connection.execute("SELECT name FROM pg_timezone_names")}
+        return {
+            name
+            for (name,) in self.connection.execute("SELECT name FROM pg_catalog.pg_timezone_names")
+        }
 
     def _set_aside(self, chunk: Chunk) -> None:
         into = "COPY kpi_admin.set_aside (loaded_at, file, line, reason, raw) FROM STDIN"

@@ -8,6 +8,7 @@ import psycopg
 from datasource.catalog import DIMS, Catalog, in_order
 from datasource.compile import Compiled, catalog_rows, compile_kpis, dim_lookup, hits_view, quote
 from datasource.compile.comments import comments
+from datasource.store import rights
 from datasource.store.connection import Connection
 from datasource.store.refresh import REFRESH_LOCK
 from datasource.store.slices import forget, replace_views
@@ -16,16 +17,6 @@ KPI_COLUMNS = (
     "kpi_id, position, family, title, description, title_nl, description_nl, unit, counting, source, fold, "
     "grain, entity, distribution, dims, parts, numerators, denominators, per, reads, definition"
 )
-GRANTS = """
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_admin, kpi FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA kpi_admin, kpi_data, kpi_fact, kpi_hits, kpi_slice FROM PUBLIC, kpi_reader, kpi_server;
-GRANT USAGE ON SCHEMA kpi TO kpi_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA kpi TO kpi_reader;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kpi TO kpi_reader;
--- A view's functions run with its reader's rights; without USAGE on the schema nobody can call them by name.
-GRANT EXECUTE ON FUNCTION kpi_admin.visible_tenant_numbers(), kpi_admin.month_values(text) TO kpi_reader;
-"""
-
 TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\S+) \((.*?)\);", re.DOTALL | re.MULTILINE)
 # Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name.
 FORGET_FUNCTIONS = """
@@ -33,7 +24,7 @@ DO $$
 DECLARE
     known regprocedure;
 BEGIN
-    FOR known IN SELECT oid FROM pg_proc WHERE pronamespace = to_regnamespace('kpi_admin') AND prokind = 'f' LOOP
+    FOR known IN SELECT oid FROM pg_catalog.pg_proc WHERE pronamespace = to_regnamespace('kpi_admin') AND prokind = 'f' LOOP
         BEGIN
             EXECUTE 'DROP FUNCTION ' || known;
         EXCEPTION WHEN dependent_objects_still_exist THEN  -- views and aggregates call it
@@ -56,6 +47,9 @@ def init(connection: Connection, catalog: Catalog) -> None:
         connection.execute(
             "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = warning"
         )
+        connection.execute(f"SET LOCAL search_path = {rights.SAFE_PATH}".encode())
+        rights.create_roles(connection)
+        rights.act_as_owner(connection)
         connection.execute(FORGET_FUNCTIONS)
         for path in catalog.schema:
             _add_columns(connection, path.read_text("utf-8"))
@@ -69,14 +63,14 @@ def init(connection: Connection, catalog: Catalog) -> None:
         replace_views(connection, compiled, list(compiled.values()))
         for comment in comments(catalog, compiled):
             connection.execute(comment.encode())
-        connection.execute(GRANTS)
+        rights.grant(connection)
 
 
 def _add_columns(connection: Connection, schema: str) -> None:
     """Adds the columns, always a table's last ones, that it lacks: CREATE TABLE IF NOT EXISTS does not."""
     for table, body in TABLE.findall(re.sub("--.*", "", schema)):
         columns = {text.split()[0].strip('"'): text for text in re.split(r",(?![^()]*\))", body)}
-        known = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s)"
+        known = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass(%s)"
         there = {name for (name,) in connection.execute(known, [table])}
         for name in columns.keys() - there:
             if there and name.islower():  # no constraint
@@ -88,7 +82,7 @@ def _facts(connection: Connection, catalog: Catalog) -> None:
     known: dict[str, str] = dict(
         connection.execute("SELECT fact, definition FROM kpi_admin.fact").fetchall()
     )
-    connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public")
+    connection.execute("SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, pg_temp")
     connection.execute(
         "CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP"
     )
@@ -97,9 +91,7 @@ def _facts(connection: Connection, catalog: Catalog) -> None:
             continue
         table = f"kpi_fact.{quote(fact.name)}"
         if fact.name in known:
-            indexes = (
-                "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass"
-            )
+            indexes = "SELECT indexrelid::regclass::text FROM pg_catalog.pg_index WHERE indrelid = %s::regclass"
             for (index,) in connection.execute(indexes, [table]).fetchall():
                 connection.execute(f"DROP INDEX {index}".encode())
             retire(connection, "TABLE", "kpi_fact", fact.name)
@@ -113,7 +105,7 @@ def _facts(connection: Connection, catalog: Catalog) -> None:
         )
         connection.execute("UPDATE kpi_admin.state SET load_no = 0, full_due = true")
     connection.execute("DROP TABLE touched")
-    connection.execute("RESET search_path")
+    connection.execute(f"SET LOCAL search_path = {rights.SAFE_PATH}".encode())
 
 
 def retire(connection: Connection, what: str, schema: str, name: str) -> None:

@@ -29,7 +29,7 @@ KEYS = {"contact": "contact_no", "conversation": "conversation_no", "tenant": "t
 WORK = """
 CREATE TEMP TABLE dirty (fact text, kind text, month date) ON COMMIT DROP;
 CREATE TEMP TABLE touched (no integer, after integer, month date) ON COMMIT DROP;
-SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, public
+SET LOCAL search_path = kpi_fact, kpi_data, kpi_admin, pg_temp
 """
 MONTH = "date_trunc('month', day::timestamp)::date"
 

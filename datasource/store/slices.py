@@ -137,7 +137,7 @@ def drop_retired(connection: Connection) -> None:
                 "DELETE FROM kpi_admin.retired_slice WHERE relation = ANY (%s)", [dropped]
             )
     aside = connection.execute(
-        "SELECT relkind::text, relname FROM pg_class WHERE relnamespace = 'kpi_retired'::regnamespace AND relkind IN ('r', 'v') "
+        "SELECT relkind::text, relname FROM pg_catalog.pg_class WHERE relnamespace = 'kpi_retired'::regnamespace AND relkind IN ('r', 'v') "
         "ORDER BY relkind DESC"  # views before the tables they read
     ).fetchall()
     for kind, name in aside:

@@ -34,6 +34,12 @@ def site(database: Databases, tmp_path_factory: pytest.TempPathFactory) -> tuple
         owner.execute(
             sql.SQL("CREATE ROLE {} LOGIN IN ROLE kpi_reader").format(sql.Identifier(name))
         )
+        # Readers may make no temporary objects; here they may, to see that it does not help.
+        owner.execute(
+            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
+                sql.Identifier(owner.info.dbname), sql.Identifier(name)
+            )
+        )
     owner.execute(
         "INSERT INTO kpi_admin.login VALUES (%s, %s)", [login_name("tied", url), TENANTS[0]]
     )

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS kpi_admin.zone_period (
 
 -- The zones that PostgreSQL knows; asking pg_timezone_names reads hundreds of files each time.
 CREATE TABLE IF NOT EXISTS kpi_admin.zone_name (zone text PRIMARY KEY);
-INSERT INTO kpi_admin.zone_name SELECT name FROM pg_timezone_names ON CONFLICT DO NOTHING;
+INSERT INTO kpi_admin.zone_name SELECT name FROM pg_catalog.pg_timezone_names ON CONFLICT DO NOTHING;
 
 -- A viewer's zone if it is one; what a dashboard could not fill in (browser, ${__timezone}) counts as none.
 CREATE OR REPLACE FUNCTION kpi_admin.known_zone(asked text) RETURNS text
@@ -125,9 +125,9 @@ $$;
 
 -- Now: the database's, or the setting kpi.now of those who may set it (server's login, owner, superusers).
 CREATE OR REPLACE FUNCTION kpi_admin.now() RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN coalesce(pg_catalog.current_setting('kpi.now', true), '') <> '' AND kpi_admin.is_trusted()
-        THEN pg_catalog.current_setting('kpi.now')::timestamptz ELSE pg_catalog.now() END
+        THEN pg_catalog.current_setting('kpi.now')::pg_catalog.timestamptz ELSE pg_catalog.now() END
 $$;
 
 -- Aggregates for windows. last_known: the latest value named so far. window_start: the start of the fixed window

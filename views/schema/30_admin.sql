@@ -99,48 +99,41 @@ CREATE TABLE IF NOT EXISTS kpi_admin.login (
     login name NOT NULL, tenant_id text NOT NULL, PRIMARY KEY (login, tenant_id)
 );
 
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'kpi_reader') THEN
-        CREATE ROLE kpi_reader NOLOGIN;
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'kpi_server') THEN
-        CREATE ROLE kpi_server LOGIN IN ROLE kpi_reader;
-    END IF;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;  -- roles are the whole cluster's: another database's `init` may have made them just now
-END
-$$;
-
 -- Owner of the product's objects, or superuser: sees all, by session_user so that no SET ROLE or setting helps.
+-- These functions answer to any reader, whose own search path must not matter: they set theirs, temporary objects last,
+-- and say the schema of every table.
 CREATE OR REPLACE FUNCTION kpi_admin.is_owner() RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT rolsuper OR oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'kpi_admin')
-    FROM pg_roles WHERE rolname = session_user
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.rolsuper OR r.oid = (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'kpi_admin')
+    FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user
 $$;
 
 CREATE OR REPLACE FUNCTION kpi_admin.is_trusted() RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT session_user = 'kpi_server' OR kpi_admin.is_owner()
 $$;
 
--- The ids of the tenants that this session may see; null for all.
+-- The ids of the tenants that this session may see; null for all. The server's login reads no view itself: the setting
+-- is what kpi_http.enter made of the token that came with a request.
 CREATE OR REPLACE FUNCTION kpi_admin.visible_tenants() RETURNS text[]
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF session_user = 'kpi_server' THEN
-        RETURN ARRAY(SELECT jsonb_array_elements_text(coalesce(nullif(current_setting('kpi.tenants', true), ''), '[]')::jsonb));
+        RETURN ARRAY(
+            SELECT t.id FROM pg_catalog.jsonb_array_elements_text(
+                coalesce(nullif(pg_catalog.current_setting('kpi.tenants', true), ''), '[]')::pg_catalog.jsonb) AS t (id)
+        );
     ELSIF kpi_admin.is_owner() THEN
         RETURN NULL;
     END IF;
-    RETURN ARRAY(SELECT tenant_id FROM kpi_admin.login WHERE login = session_user);
+    RETURN ARRAY(SELECT l.tenant_id FROM kpi_admin.login AS l WHERE l.login = session_user);
 END
 $$;
 
 -- The same as numbers, for the views.
 CREATE OR REPLACE FUNCTION kpi_admin.visible_tenant_numbers() RETURNS integer[]
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT coalesce(array_agg(tenant_no), '{}') FROM kpi_data.tenant_number,
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(pg_catalog.array_agg(n.tenant_no), '{}') FROM kpi_data.tenant_number AS n,
         LATERAL (SELECT kpi_admin.visible_tenants() AS ids) AS v
-    WHERE v.ids IS NULL OR tenant = ANY (v.ids)
+    WHERE v.ids IS NULL OR n.tenant = ANY (v.ids)
 $$;

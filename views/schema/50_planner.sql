@@ -203,9 +203,9 @@ $$;
 
 -- The months of a `value` KPI that have one, by tenant: each row of its slice holds until the next, until the month of now.
 CREATE OR REPLACE FUNCTION kpi_admin.month_values(id text) RETURNS TABLE (tenant_no integer, month date, value numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    relation name := (SELECT s.relation FROM kpi_admin.slice AS s WHERE s.kpi_id = id);
+    relation pg_catalog.name := (SELECT s.relation FROM kpi_admin.slice AS s WHERE s.kpi_id = id);
 BEGIN
     IF relation IS NULL THEN
         RETURN;

@@ -19,7 +19,7 @@ BEGIN
             'SELECT %L, %L, tenant_no, array_agg(v) FROM (SELECT DISTINCT tenant_no, %I AS v FROM kpi_slice.%I) AS d GROUP BY tenant_no',
             a.attname, s.relation, a.attname, s.relation), ' UNION ALL ') AS found
         FROM kpi_admin.slice AS s
-        JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('kpi_slice.%I', s.relation)) AND a.attnum > 0
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = to_regclass(format('kpi_slice.%I', s.relation)) AND a.attnum > 0
         JOIN kpi_admin.dim AS d ON d.dim = a.attname AND d.parent_of IS NULL
         WHERE NOT EXISTS (SELECT FROM kpi_admin.slice_value AS v WHERE v.relation = s.relation)
         GROUP BY s.relation

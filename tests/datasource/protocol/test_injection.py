@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from datasource.protocol import tokens
 from datasource.protocol.app import create_app
-from tests.conftest import Databases
+from tests.conftest import Databases, as_superuser
 from tests.datasource.protocol.client import MARCH, Client, served
 from tests.datasource.protocol.conftest import AT, RECORDS
 
@@ -223,9 +223,10 @@ def test_attempts(both: Client) -> None:
 
 def reached(connection: psycopg.Connection[Any]) -> set[str]:
     """The statements that servers sent to a database, parameters being $1, $2, …; all are known."""
-    connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    with psycopg.connect(as_superuser(connection.info.dsn)) as superuser:
+        superuser.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     rows = connection.execute(
-        "SELECT DISTINCT query FROM pg_stat_statements WHERE userid = 'kpi_server'::regrole AND toplevel "
+        "SELECT DISTINCT query FROM public.pg_stat_statements WHERE userid = 'kpi_server'::regrole AND toplevel "
         "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
     ).fetchall()
     found = {" ".join(query.split()) for (query,) in rows}
