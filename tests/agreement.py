@@ -6,7 +6,7 @@ points for a series, cells for a distribution; values are numbers, instants UTC 
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,31 @@ def installed(
     return url, connection
 
 
-def moment(text: Any) -> datetime:
-    """A question's time: a text in RFC 3339 or in milliseconds."""
-    if str(text).isdigit():
+def sql_can_ask(question: dict[str, Any]) -> bool:
+    """Whether a question has a form among the SQL functions."""
+    more = ("timezone", "compare", "last", "all_groups")
+    if question.get("shape") == "distribution":
+        more += ("interval", "granularity")
+    return not any(question.get(name) for name in more)
+
+
+def moment(text: Any) -> datetime | date | str:
+    """A question's time as one of the types that SQL functions take.
+
+    Milliseconds are a timestamptz, RFC 3339 is a text, and dates are both by turns.
+    """
+    text = str(text)
+    if text.isdigit():
         return EPOCH + timedelta(milliseconds=int(text))
-    return datetime.fromisoformat(str(text))
+    if "T" not in text and text.endswith(("1", "3", "5", "7", "9")):
+        return date.fromisoformat(text)
+    return text
 
 
 def ask_sql(
     connection: psycopg.Connection[Any], question: dict[str, Any]
 ) -> list[dict[str, Any]] | str:
-    """The planner's answer, or `error` when it refuses the question."""
+    """The answer of kpi.total, kpi.series or kpi.distribution, or `error` when it is refused."""
     filters: list[Any] = [question.get("filters") or {}]
     if question.get("tenant"):
         filters.append({"tenant": {"op": "=", "values": [question["tenant"]]}})
@@ -73,57 +87,55 @@ def ask_sql(
         filters.append({"tenant": {"op": "=", "values": question["tenants"]}})
     by = list(dict.fromkeys(question.get("by") or []))
     shape = question.get("shape", "series").replace("table", "series")
-    ends = [moment(question["from"]), moment(question["to"])]
+    given: dict[str, Any] = {
+        "kpi_id": question["kpi"],
+        "from": moment(question["from"]),
+        "to": moment(question["to"]),
+        "filters": Jsonb(filters),
+    }
+    if given["from"].__class__ != given["to"].__class__:
+        given["from"], given["to"] = str(given["from"]), str(given["to"])
+    if shape != "distribution":
+        given |= {"by": by, "granularity": question.get("granularity")}
+    if shape in ("series", "cumulative"):
+        given |= {"bucket": question.get("interval"), "cumulative": shape == "cumulative"}
+    function = "kpi.series" if shape == "cumulative" else f"kpi.{shape}"
+    named = ", ".join(f'"{name}" => %s' for name in given)
     try:
         with connection.transaction():
-            connection.execute(
-                "SELECT set_config('kpi.viewer_zone', %s, true)", [question.get("timezone") or ""]
-            )
-            if shape == "distribution":
-                rows = connection.execute(
-                    "SELECT * FROM kpi.distribution(%s, %s, %s, %s)",
-                    [question["kpi"], *ends, Jsonb(filters)],
-                ).fetchall()
-                return [{"weekday": day, "hour": hour, "value": value} for day, hour, value in rows]
             rows = connection.execute(
-                "SELECT * FROM kpi_admin.answer(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                [
-                    *(question["kpi"], shape, *ends, question.get("interval"), Jsonb(filters), by),
-                    *(
-                        question.get("granularity"),
-                        question.get("timezone"),
-                        question.get("compare") == "previous",
-                    ),
-                ],
+                f"SELECT * FROM {function}({named})", [*given.values()]
             ).fetchall()
     except psycopg.Error as error:
         assert (error.sqlstate or "").startswith("KP"), error
         return "error"
-    return grouped(
-        [
-            (at, dict(zip(by, dims, strict=True)), value, previous)
-            for at, dims, value, previous in rows
-        ],
-        shape,
-        bool(question.get("compare")),
-    )
+    if shape == "distribution":
+        return [{"weekday": day, "hour": hour, "value": value} for day, hour, value in rows]
+    if shape == "total":
+        return grouped([(None, dims, value, None) for dims, value in rows], shape, "")
+    return grouped([(at, dims, value, None) for at, dims, value in rows], shape, "")
+
+
+def has_trailing_zeros(value: Any) -> bool:
+    """Whether a number is spelled with zeros that say nothing."""
+    return "." in str(value) and str(value).endswith("0")
 
 
 def grouped(
-    rows: Sequence[tuple[Any, dict[str, str], Any, Any]], shape: str, compared: bool
+    rows: Sequence[tuple[Any, dict[str, str], Any, Any]], shape: str, compare: str
 ) -> list[dict[str, Any]]:
-    """Rows (time, dims, value, previous) in the oracle's form."""
+    """Rows (time, dims, value, what it is compared with) in the oracle's form."""
     if shape == "total":
         return [
-            {"dims": dims, "value": value} | ({"previous": previous} if compared else {})
-            for _, dims, value, previous in rows
+            {"dims": dims, "value": value} | ({compare: earlier} if compare else {})
+            for _, dims, value, earlier in rows
         ]
     groups: dict[str, dict[str, Any]] = {}
-    for at, dims, value, previous in rows:
+    for at, dims, value, earlier in rows:
         group = groups.setdefault(json.dumps(dims), {"dims": dims, "points": []})
         group["points"].append([instant(at), value])
-        if compared:
-            group.setdefault("previous", []).append([instant(at), previous])
+        if compare:
+            group.setdefault(compare, []).append([instant(at), earlier])
     return list(groups.values())
 
 
@@ -138,14 +150,18 @@ def normal(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for row in answer:
         row = {"dims": {}, **row}
-        for name in ("points", "previous"):
+        for name in ("points", "previous", "usual"):
             if isinstance(row.get(name), list):
                 row[name] = [[instant(at), value] for at, value in row[name]]
         if row.get("points") != []:
             rows.append(row)
     return sorted(
         rows,
-        key=lambda row: (json.dumps(row["dims"]), str(row.get("weekday")), str(row.get("hour"))),
+        key=lambda row: (
+            json.dumps(row["dims"], sort_keys=True),
+            str(row.get("weekday")),
+            str(row.get("hour")),
+        ),
     )
 
 
@@ -172,7 +188,7 @@ def agrees(got: list[dict[str, Any]] | str, wanted: list[dict[str, Any]] | str) 
 
 
 class Http:
-    """The product's server, asked through POST /rows with a token of the question's tenants."""
+    """The product's server, asked with a token of the question's tenants."""
 
     def __init__(
         self,
@@ -193,43 +209,112 @@ class Http:
             self.tokens[key] = tokens.create(self.connection, f"token {len(self.tokens)}", names)
         return self.tokens[key]
 
-    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]] | str:
-        """The answer, `forbidden`, or `error` when the question is refused."""
-        body = {key: value for key, value in question.items() if key not in ("tenant", "tenants")}
-        body["shape"] = shape = body.get("shape", "series").replace("table", "series")
+    def _asked(self, question: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The fields of a question as HTTP has them, and the header with its token."""
+        fields = {key: value for key, value in question.items() if key not in ("tenant", "tenants")}
         visible = question.get("tenants")
-        if question.get("tenant") and "tenant" in (body.get("filters") or {}):
+        if question.get("tenant") and "tenant" in (fields.get("filters") or {}):
             visible = [question["tenant"]]  # two filters on one dimension do not fit into an object
         elif question.get("tenant"):
-            body["filters"] = (body.get("filters") or {}) | {
+            fields["filters"] = (fields.get("filters") or {}) | {
                 "tenant": {"op": "=", "values": [question["tenant"]]}
             }
-        answer = self.client.post(
-            "/rows", json=body, headers={"Authorization": f"Bearer {self.token(visible)}"}
-        )
-        if answer.status_code != 200:
-            assert set(answer.get_json()) == {"message", "code", "detail", "hint"}, answer.data
-            assert answer.status_code in (400, 403, 404, 422), answer.data
-            return "forbidden" if answer.status_code == 403 else "error"
-        rows = answer.get_json()
+        if are_dates(question):  # a viewer's midnights mean the same dates
+            fields |= {name: f"{fields[name]}T00:00:00Z" for name in ("from", "to")}
+            fields["timezone"] = "UTC"
+        return fields, {"Authorization": f"Bearer {self.token(visible)}"}
+
+    def _post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Any:
+        """The answer to a request, `forbidden`, or `error` when it is refused."""
+        answer = self.client.post(path, json=body, headers=headers)
+        if answer.status_code == 200:
+            return answer.get_json()
+        assert set(answer.get_json()) == {"message", "code", "detail", "hint"}, answer.data
+        assert answer.status_code in (400, 403, 404, 422), answer.data
+        return "forbidden" if answer.status_code == 403 else "error"
+
+    def ask(self, question: dict[str, Any]) -> list[dict[str, Any]] | str:
+        """The answer of POST /rows."""
+        body, headers = self._asked(question)
+        body["shape"] = shape = body.get("shape", "series").replace("table", "series")
+        rows = self._post("/rows", body, headers)
+        if isinstance(rows, str):
+            return rows
         if shape == "distribution":
-            days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-            return [
-                {"weekday": str(n + 1), "hour": row["hour"], "value": row[day]}
-                for n, day in enumerate(days)
-                for row in rows
-            ]
-        by = list(dict.fromkeys(question.get("by") or []))
-        return grouped(
-            [
-                (
-                    EPOCH + timedelta(milliseconds=row["time"]) if "time" in row else None,
-                    {dim: row[dim] for dim in by},
-                    row["value"],
-                    row.get("previous"),
-                )
-                for row in rows
-            ],
-            shape,
-            bool(question.get("compare")),
-        )
+            return cells(rows)
+        return of_rows(rows, question)
+
+    def ask_query(
+        self, question: dict[str, Any], wanted: list[dict[str, Any]] | str
+    ) -> list[dict[str, Any]] | str:
+        """The answer of POST /query.
+
+        Its series are named after entities, not by their ids: they take the dims of the answer
+        that is wanted, in order.
+        """
+        payload, headers = self._asked(question)
+        ends = {name: payload.pop(name) for name in ("from", "to") if name in payload}
+        target = {"target": payload.pop("kpi"), "refId": "A", "payload": payload}
+        frames = self._post("/query", {"range": ends, "targets": [target]}, headers)
+        if isinstance(frames, str):
+            return frames
+        shape, compare = question.get("shape", "series"), question.get("compare") or ""
+        if shape in ("total", "table", "distribution"):
+            (table,) = frames
+            names = [column["text"] for column in table["columns"]]
+            rows = [dict(zip(names, row, strict=True)) for row in table["rows"]]
+            if shape == "distribution":
+                return cells(rows)
+            return of_rows(rows, question)
+        return self._series(frames, compare, wanted)
+
+    def _series(
+        self, frames: list[dict[str, Any]], compare: str, wanted: list[dict[str, Any]] | str
+    ) -> list[dict[str, Any]]:
+        """Series, each perhaps followed by what it is compared with, in the oracle's form."""
+        dims = [row.get("dims", {}) for row in wanted if isinstance(row, dict)]
+        step = 2 if compare else 1
+        found = []
+        for number, frame in enumerate(frames[::step]):
+            row = {"dims": dims[number] if number < len(dims) else None}
+            row["points"] = points(frame)
+            if compare:
+                other = frames[number * step + 1]
+                assert other["target"] == f"{frame['target']} ({compare})", other["target"]
+                row[compare] = points(other)
+            found.append(row)
+        return found
+
+
+def are_dates(question: dict[str, Any]) -> bool:
+    """Whether a question's range is given as dates."""
+    return "from" in question and "T" not in question["from"] and "-" in question["from"]
+
+
+def of_rows(rows: list[dict[str, Any]], question: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of /rows, or of a table, in the oracle's form."""
+    by = list(dict.fromkeys(question.get("by") or []))
+    compare = question.get("compare") or ""
+    found = []
+    for row in rows:
+        at = EPOCH + timedelta(milliseconds=row["time"]) if "time" in row else None
+        dims = {dim: row[dim] for dim in by}
+        found.append((at, dims, row["value"], row[compare] if compare else None))
+    return grouped(found, question.get("shape", "series"), compare)
+
+
+def cells(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A distribution's rows of hours in the oracle's form."""
+    days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    return [
+        {"weekday": str(number), "hour": row["hour"], "value": row[day]}
+        for number, day in enumerate(days, 1)
+        for row in rows
+    ]
+
+
+def points(frame: dict[str, Any]) -> list[list[Any]]:
+    """The data points of a series as instants with values."""
+    return [
+        [instant(EPOCH + timedelta(milliseconds=at)), value] for value, at in frame["datapoints"]
+    ]

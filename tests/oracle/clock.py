@@ -66,24 +66,37 @@ class Clock:
         return found
 
     @lru_cache(maxsize=100_000)  # noqa: B019
-    def day_start(self, day: date) -> datetime:
-        """The first instant whose local date is `day` (or later, if that date is left out).
+    def first_showing(self, local: datetime) -> datetime:
+        """The first instant at which the clock shows a local time, or one after it.
 
-        Around the date the clock is cut into pieces of one offset. In each piece the date can
-        begin where the clock shows midnight, or with the piece itself when midnight is skipped.
+        A local time that comes twice is the first of them; one that a clock change left out is
+        the change. Around the date the clock is cut into pieces of one offset: in each piece the
+        time comes where the clock shows it, or with the piece itself when it is past there.
         """
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        begin, finish = midnight - 2 * DAY, midnight + 3 * DAY
+        shown_in_utc = local.replace(tzinfo=UTC)
+        begin, finish = shown_in_utc - 3 * DAY, shown_in_utc + 3 * DAY
         edges = [begin, *self.changes(begin, finish), finish]
         candidates = []
         for piece_start, piece_end in pairwise(edges):
             offset = self.offset(piece_start)
-            shown = midnight - offset
+            shown = shown_in_utc - offset
             if piece_start <= shown < piece_end:
                 candidates.append(shown)
-            if (piece_start + offset).date() >= day:
+            if piece_start + offset >= shown_in_utc:
                 candidates.append(piece_start)
         return min(candidates)
+
+    def day_start(self, day: date) -> datetime:
+        """The first instant whose local date is `day` (or later, if that date is left out)."""
+        return self.first_showing(datetime(day.year, day.month, day.day))
+
+    def shown(self, at: datetime) -> datetime:
+        """The date whose day holds an instant, with the clock time, as a naive datetime.
+
+        Where the clock goes back over midnight the day goes on, and its time stands at 0:00.
+        """
+        day = self.date_of(at)
+        return max(self.local(at), datetime(day.year, day.month, day.day))
 
     @lru_cache(maxsize=100_000)  # noqa: B019
     def date_of(self, at: datetime) -> date:

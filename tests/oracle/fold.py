@@ -1,96 +1,39 @@
-"""Hits folded into answers: totals, series, cumulated series, previous, distributions.
+"""Hits folded into answers: totals, series, cumulated series, distributions.
 
-In: what a question found, tenant by tenant. Out: rows as in cases.ndjson.
+In: what a question found, tenant by tenant. Out: rows as in cases.ndjson. A total is treated
+as a series of one point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
 from .clock import Clock, clock
-from .kpis import Kpi
+from .comparison import Comparison
 from .question import Question, QuestionError
-from .ranges import Span, buckets
-from .sources import Hit
-from .values import Number, summed, together
+from .ranges import Bucket, Span, buckets
+from .tally import Found, Group, Tally, plain, within
+from .values import Number, summed
 
-Group = tuple[str, ...]
 Key = date | datetime
 MAX_POINTS = 100_000
 
 
-@dataclass(frozen=True)
-class Found:
-    """A hit that a question found: whose it is, in which group, and if it is of the base."""
-
-    tenant: str
-    group: Group
-    hit: Hit
-    base: bool = False
+# Groups
 
 
-def plain(value: Number | None) -> Number | None:
-    """A whole number as an int."""
-    if isinstance(value, Fraction) and value.denominator == 1:
-        return value.numerator
-    return value
+def listed_groups(question: Question, founds: list[Found], others: list[Group]) -> list[Group]:
+    """The groups of an answer, ordered by their ids; without `by` there is always one.
 
-
-def zero_filled(kpi: Kpi) -> bool:
-    """Whether the KPI of nothing is 0 (a count or sum) and not null."""
-    return kpi.how in ("count", "sum", "distinct")
-
-
-class Tally:
-    """Adds up what was found and says what the KPI of it is."""
-
-    def __init__(self, kpi: Kpi) -> None:
-        self.kpi = kpi
-        self.top: Number = 0
-        self.base: Number = 0
-        self.entities: set[tuple[str, str | None]] = set()
-        self.months: dict[str, list[Number | None]] = {}
-
-    def add(self, found: Found) -> None:
-        """Count one thing that was found."""
-        if self.kpi.how == "value":
-            self.months.setdefault(found.tenant, []).append(found.hit.amount)
-        elif self.kpi.how == "distinct":
-            # Ids are unique within their tenant only.
-            self.entities.add((found.tenant, found.hit.entity))
-        elif found.base:
-            self.base += found.hit.amount
-        else:
-            self.top += found.hit.amount
-
-    def result(self) -> Number | None:
-        """The KPI of what was added so far."""
-        if self.kpi.how == "value":
-            return plain(summed(together(self.kpi.id, each) for each in self.months.values()))
-        if self.kpi.how == "distinct":
-            return len(self.entities)
-        if self.kpi.how == "ratio":
-            return plain(Fraction(self.kpi.factor * self.top) / self.base) if self.base else None
-        return plain(self.top)
-
-
-def tally(kpi: Kpi, founds: list[Found]) -> Number | None:
-    """The KPI of all that was found."""
-    adding = Tally(kpi)
-    for found in founds:
-        adding.add(found)
-    return adding.result()
-
-
-def listed_groups(question: Question, founds: list[Found]) -> list[Group]:
-    """The groups of an answer, ordered by their ids; without `by` there is always one."""
+    `others` are listed whether anything was found of them or not.
+    """
     if not question.by:
         return [()]
     counted = [f for f in founds if f.base] if question.kpi.how == "ratio" else founds
-    return sorted({found.group for found in counted})
+    return sorted({found.group for found in counted} | set(others))
 
 
 def _row(question: Question, group: Group) -> dict:
@@ -100,110 +43,135 @@ def _row(question: Question, group: Group) -> dict:
     return {"dims": dict(zip(question.by, group, strict=True))}
 
 
-# Totals
+# Points
 
 
-def total(question: Question, founds: list[Found], before: list[Found] | None) -> list[dict]:
-    """A row per group with its value, and the previous one when compared."""
-    rows = []
-    for group in listed_groups(question, founds):
-        row = _row(question, group)
-        row["value"] = tally(question.kpi, [f for f in founds if f.group == group])
-        if before is not None:
-            row["previous"] = tally(question.kpi, [f for f in before if f.group == group])
-        rows.append(row)
-    return rows
+@dataclass
+class Point:
+    """One point of an answer: where it stands (nowhere for a total), and each tenant's part in it.
+
+    `own` are the tenants that have a bucket here; a cumulated part may be left over from before.
+    """
+
+    at: datetime | None
+    parts: dict[str, Span] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)
 
 
-# Series
-
-
-def _clock_of_points(question: Question, clocks: dict[str, Clock]) -> Clock | None:
-    """Whose midnights the points of several tenants stand at; None for a single tenant."""
-    if len(clocks) < 2:
+def _shared_clock(question: Question, clocks: dict[str, Clock]) -> Clock | None:
+    """Whose midnights the points of several tenants stand at; None for their own."""
+    if len(clocks) < 2 or question.interval == "hour":
         return None
-    names = {each.name for each in clocks.values()}
-    if question.interval == "hour" and len(names) > 1:
-        raise QuestionError("zones_differ", "hours of several tenants need one time zone")
     if question.viewer is not None:
         return question.viewer
+    names = {each.name for each in clocks.values()}
     return clock(names.pop()) if len(names) == 1 else clock("UTC")
 
 
-def points_of(
-    question: Question, clocks: dict[str, Clock], spans: dict[str, Span]
-) -> list[tuple[Key, datetime]]:
-    """The buckets of all tenants met by key, each with the instant of its point."""
-    shared = _clock_of_points(question, clocks)
-    starts: dict[Key, datetime] = {}
-    for tenant, span in spans.items():
-        for bucket in buckets(question.interval, clocks[tenant], span):
+def _refuse_hours_apart(met: dict[str, list[Bucket]]) -> None:
+    """Refuse to add up hours that do not begin together."""
+    starts = sorted({bucket.start for each in met.values() for bucket in each})
+    for each in met.values():
+        for bucket in each:
+            following = bisect_right(starts, bucket.start)
+            if following < len(starts) and starts[following] < bucket.part.end:
+                raise QuestionError("zones_differ", "the tenants' hours do not begin together")
+
+
+def points_of(question: Question, clocks: dict[str, Clock], spans: dict[str, Span]) -> list[Point]:
+    """The points of an answer in order, the buckets of all tenants met by date or instant."""
+    if question.shape == "total":
+        return [Point(None, dict(spans), set(spans))]
+    met = {name: buckets(question.interval, clocks[name], span) for name, span in spans.items()}
+    if question.interval == "hour" and "tenant" not in question.by:
+        _refuse_hours_apart(met)
+    shared = _shared_clock(question, clocks)
+    points: dict[Key, Point] = {}
+    for name, each in met.items():
+        for bucket in each:
             at = bucket.start
-            if shared is not None and question.interval != "hour":
+            if shared is not None:
                 assert not isinstance(bucket.key, datetime)
                 at = shared.day_start(bucket.key)
-            starts[bucket.key] = at
-    return sorted(starts.items())
+            point = points.setdefault(bucket.key, Point(at))
+            point.parts[name] = bucket.part
+            point.own.add(name)
+    in_order = [points[key] for key in sorted(points)]
+    if question.shape == "cumulative":
+        _cumulate(in_order, spans)
+    return in_order
 
 
-def _values(
-    question: Question, clocks: dict[str, Clock], keys: list[Key], founds: list[Found]
-) -> Callable[[Group], list[Number | None]]:
-    """What gives a group's value at each key, cumulated if that was asked."""
-    cells: dict[tuple[Group, Key], list[Found]] = {}
-    for found in founds:
-        key = clocks[found.tenant].key(question.interval, found.hit.at)
-        cells.setdefault((found.group, key), []).append(found)
-
-    def values(group: Group) -> list[Number | None]:
-        result = []
-        adding = Tally(question.kpi)
-        for key in keys:
-            if question.shape != "cumulative":
-                adding = Tally(question.kpi)
-            for found in cells.get((group, key), []):
-                adding.add(found)
-            result.append(adding.result())
-        return result
-
-    return values
+def _cumulate(points: list[Point], spans: dict[str, Span]) -> None:
+    """Let each part reach back to the start of its tenant's range."""
+    reached: dict[str, Span] = {}
+    for point in points:
+        for name, part in point.parts.items():
+            reached[name] = Span(spans[name].start, part.end)
+        point.parts = dict(reached)
 
 
-def series(
+def _points_of_group(question: Question, points: list[Point], group: Group) -> list[Point]:
+    """The points of a group, with the parts that are about it.
+
+    Grouped by tenant they are the tenant's parts, and its own hours.
+    """
+    if "tenant" not in question.by:
+        return points
+    tenant = group[question.by.index("tenant")]
+    found = []
+    for point in points:
+        if question.interval == "hour" and tenant not in point.own:
+            continue
+        parts = {name: part for name, part in point.parts.items() if name == tenant}
+        found.append(Point(point.at, parts, point.own & {tenant}))
+    return found
+
+
+# Totals and series
+
+
+def answer(
     question: Question,
-    clocks: dict[str, Clock],
-    spans: dict[str, Span],
+    points: list[Point],
     founds: list[Found],
-    spans_before: dict[str, Span],
-    before: list[Found] | None,
+    others: list[Group],
+    comparison: Comparison | None,
 ) -> list[dict]:
-    """A row per group with its points, and the previous ones by position when compared."""
-    points = points_of(question, clocks, spans)
-    groups = listed_groups(question, founds)
-    if len(points) * len(groups) > MAX_POINTS:
+    """A row per group with its value or its points, and what they are compared with."""
+    by_group: dict[Group, list[Found]] = {}
+    for found in founds:
+        by_group.setdefault(found.group, []).append(found)
+    groups = listed_groups(question, founds, others)
+    points_by_group = {group: _points_of_group(question, points, group) for group in groups}
+    if question.shape != "total" and sum(map(len, points_by_group.values())) > MAX_POINTS:
         raise QuestionError("too_many_points", "the answer has too many points")
-    instants = [f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for _, at in points]
-    current = _values(question, clocks, [key for key, _ in points], founds)
-    earlier = None
-    if before is not None:
-        keys_before = [key for key, _ in points_of(question, clocks, spans_before)]
-        earlier = _values(question, clocks, keys_before, before)
     rows = []
     for group in groups:
         row = _row(question, group)
-        row["points"] = _pairs(instants, current(group))
-        if earlier is not None:
-            row["previous"] = _pairs(instants, earlier(group))
+        mine = points_by_group[group]
+        values = [within(question.kpi, by_group.get(group, []), point.parts) for point in mine]
+        row.update(_spelled(question, "value", mine, values))
+        if comparison is not None:
+            earlier = [comparison.value(group, point.parts) for point in mine]
+            row.update(_spelled(question, question.compare, mine, earlier))
         rows.append(row)
     return rows
 
 
-def _pairs(instants: list[str], values: list[Number | None]) -> list[list]:
-    """Values at instants by position: missing ones are null, a surplus is dropped."""
+def _spelled(
+    question: Question, name: str, points: list[Point], values: list[Number | None]
+) -> dict:
+    """A row's values under their name: one for a total, with their instants for a series."""
+    if question.shape == "total":
+        return {name: values[0]}
+    if name == "value":
+        name = "points"
     pairs = []
-    for position, at in enumerate(instants):
-        pairs.append([at, values[position] if position < len(values) else None])
-    return pairs
+    for point, value in zip(points, values, strict=True):
+        assert point.at is not None
+        pairs.append([f"{point.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", value])
+    return {name: pairs}
 
 
 # Distribution
@@ -221,17 +189,19 @@ def distribution(
         cells.setdefault(key, Tally(question.kpi)).add(found)
     dates: dict[str, list[date]] = {}
     for tenant, span in spans.items():
-        days = buckets("day", clocks[tenant], span)
-        dates[tenant] = [day.key for day in days]
+        dates[tenant] = [day.key for day in buckets("day", clocks[tenant], span)]
     rows = []
     for weekday in range(1, 8):
+        mine = {
+            tenant: [day for day in every if day.isoweekday() == weekday]
+            for tenant, every in dates.items()
+        }
         for hour in range(24):
             averages: list[Number | None] = []
-            for tenant, every in dates.items():
-                mine = [day for day in every if day.isoweekday() == weekday]
-                if mine:
-                    there = [cells[tenant, d, hour] for d in mine if (tenant, d, hour) in cells]
-                    averages.append(Fraction(sum(t.result() or 0 for t in there), len(mine)))
+            for tenant, days in mine.items():
+                if days:
+                    there = [cells[tenant, d, hour] for d in days if (tenant, d, hour) in cells]
+                    averages.append(Fraction(sum(t.result() or 0 for t in there), len(days)))
             value = plain(summed(averages))
             rows.append({"weekday": str(weekday), "hour": str(hour), "value": value})
     return rows

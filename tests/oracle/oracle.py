@@ -12,14 +12,27 @@ from functools import cached_property
 
 from . import fold
 from .clock import Clock
-from .facts import Facts
-from .fold import Found
+from .comparison import Comparison, Earlier, Usual
+from .facts import PARENTS, Facts, named
 from .kpis import KPIS, Kpi
-from .question import Question, read_question
-from .ranges import Span, buckets, previous_span, used_span
+from .question import Question, QuestionError, read_question
+from .ranges import (
+    USUAL_DAYS,
+    Shift,
+    Span,
+    buckets,
+    is_within_days,
+    previous_shift,
+    used_span,
+    usual_shifts,
+)
 from .sources import Hit
+from .tally import Found, Group
 from .values import Benchmark, potential
 from .world import Tenant, read_world
+
+#: A location is the parent of a department.
+LOCATION = ("department", "department", "location")
 
 
 class Oracle:
@@ -40,22 +53,17 @@ class Oracle:
         founds = self._found(asked, spans)
         if asked.shape == "distribution":
             return fold.distribution(asked, clocks, spans, founds)
-        spans_before: dict[str, Span] = {}
-        before = None
-        if asked.compare:
-            for tenant, span in spans.items():
-                spans_before[tenant] = previous_span(asked.grain, clocks[tenant], span)
-            before = self._found(asked, spans_before)
-        if asked.shape == "total":
-            return fold.total(asked, founds, before)
-        return fold.series(asked, clocks, spans, founds, spans_before, before)
+        points = fold.points_of(asked, clocks, spans)
+        others = self._all_groups(asked) if asked.all_groups else []
+        return fold.answer(asked, points, founds, others, self._comparison(asked, clocks, spans))
 
     def range(self, question: dict) -> tuple[datetime, datetime]:
         """The range that an answer uses: the earliest start and the latest end, in UTC."""
         asked = read_question(question, self.world)
         spans = self._spans(asked).values()
         if not spans:
-            return asked.end, asked.end
+            end = asked.range.end or self.now
+            return end, end
         return min(span.start for span in spans), max(span.end for span in spans)
 
     def hits(self, question: dict) -> list[tuple[str, Hit]]:
@@ -70,6 +78,12 @@ class Oracle:
         wanted = [f for f in founds if f.base == (asked.kpi.how == "ratio")]
         wanted.sort(key=lambda found: (found.hit.at, found.hit.id, found.tenant))
         return [(found.tenant, found.hit) for found in wanted]
+
+    def known_times(self, names: Iterable[str]) -> tuple[datetime | None, datetime | None]:
+        """The instants of some tenants' first event and of their newest that is not after now."""
+        times = [event.at for name in names for event in self.tenant(name).events]
+        past = [at for at in times if at <= self.now]
+        return min(times, default=None), max(past, default=None)
 
     # What there is
 
@@ -137,3 +151,68 @@ class Oracle:
                         group = tuple(dims[dim] for dim in asked.by)
                         founds.append(Found(name, group, hit, base))
         return founds
+
+    # Comparisons
+
+    def _comparison(
+        self, asked: Question, clocks: dict[str, Clock], spans: dict[str, Span]
+    ) -> Comparison | None:
+        """What the values of an answer are compared with, None when they are not."""
+
+        def earlier(shifts: dict[str, Shift]) -> Earlier:
+            return Earlier(
+                asked.kpi, clocks, spans, shifts, lambda ranges: self._found(asked, ranges)
+            )
+
+        if asked.compare == "previous":
+            shifts = {
+                name: previous_shift(asked, clocks[name], span, self.now)
+                for name, span in spans.items()
+            }
+            return earlier(shifts)
+        if asked.compare == "usual":
+            if not all(is_within_days(span, clocks[name], 7) for name, span in spans.items()):
+                raise QuestionError("no_usual", "usual is for ranges of at most seven days")
+            by_tenant = {
+                name: usual_shifts(clocks[name], span, self._first_event(name))
+                for name, span in spans.items()
+            }
+            weeks = []
+            for days in USUAL_DAYS:
+                shift = Shift("day", days)
+                known = {name: shift for name, shifts in by_tenant.items() if shift in shifts}
+                weeks.append(earlier(known))
+            return Usual(asked.kpi, weeks)
+        return None
+
+    def _first_event(self, name: str) -> datetime | None:
+        """The instant of a tenant's first event, of whatever type."""
+        events = self.tenant(name).events
+        return events[0].at if events else None
+
+    # Groups that may have nothing
+
+    def _all_groups(self, asked: Question) -> list[Group]:
+        """Every active entity of the dimension that is grouped by, in each tenant."""
+        (dim,) = [dim for dim in asked.by if dim != "tenant"] or ["tenant"]
+        groups = []
+        for name in asked.tenants:
+            if dim == "tenant":
+                groups.append((name,))
+                continue
+            for entity, record in self.tenant(name).entities.get(dim, {}).items():
+                dims = self._with_parents(name, dim, entity)
+                if record.get("active") is not False and all(
+                    test(dims[filtered]) for filtered, test in asked.tests if filtered in dims
+                ):
+                    groups.append(tuple(name if each == "tenant" else entity for each in asked.by))
+        return groups
+
+    def _with_parents(self, name: str, dim: str, entity: str) -> dict[str, str]:
+        """An entity as a value of its dimension, with the dimensions that hang on it."""
+        dims = {dim: entity}
+        tenant = self.tenant(name)
+        for parent, (child, kind, field) in {**PARENTS, "location": LOCATION}.items():
+            if child == dim:
+                dims[parent] = named(parent, tenant.parent(kind, entity, field))
+        return dims

@@ -1,7 +1,9 @@
 """Questions: read, and refused when they are wrong.
 
 In: a question as a dict, the tenants there are. Out: a `Question` with the KPI, the range as
-asked, the tenants that it is about and a test per filtered dimension.
+asked, the tenants that it is about and a test per filtered dimension. Beside the fields of a
+request a question may have `tenant`, the one that is asked about, and `tenants`, all that the
+asker may see. `from` and `to` may be dates (2026-10-01): those of each tenant's own calendar.
 """
 
 from __future__ import annotations
@@ -17,9 +19,24 @@ from .kpis import DISTRIBUTED, KPIS, Kpi
 from .world import instant, text
 
 SHAPES = ("total", "series", "table", "cumulative", "distribution")
+FIELDS = (
+    *("kpi", "shape", "from", "to", "last", "timezone", "interval", "granularity"),
+    *("by", "filters", "compare", "all_groups", "tenant", "tenants"),
+)
+#: The dimensions that are entities, which can be listed without having anything.
+ENTITY_DIMS = (
+    *("experience", "folder", "module", "location", "department"),
+    *("inbox", "channel", "user", "bot", "tenant"),
+)
 EVERYTHING = ("*", "$__all")
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 LAST = datetime(2101, 1, 1, tzinfo=UTC)
+
+#: The characters of regular expressions, which Grafana escapes with a backslash.
+ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
+LAST_TEXT = re.compile(r"([1-9][0-9]*) (hour|day|week|month)s?")
+#: How long a unit of `last` is taken to be where the length of a range decides.
+NOMINAL = {"hour": HOUR, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 
 Test = Callable[[str], bool]
 
@@ -34,59 +51,69 @@ class QuestionError(Exception):
 
 
 @dataclass(frozen=True)
+class Last:
+    """So many whole hours, days, weeks or months before the one that holds now."""
+
+    number: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class AskedRange:
+    """The range as asked: as instants (`start`, `end`), as `dates`, or as `last`.
+
+    `dates` are the first date and the date after the last one. `length` is its elapsed time.
+    """
+
+    length: timedelta
+    start: datetime | None = None
+    end: datetime | None = None
+    dates: tuple[date, date] | None = None
+    last: Last | None = None
+
+
+@dataclass(frozen=True)
 class Question:
     """A question that can be answered.
 
-    `dates` are the first date and the date after the last one when calendar dates of the
-    viewer are meant; `grain` is hour, day or month, `interval` the bucket of a series.
+    `grain` is hour, day or month, `interval` the bucket of a series; `compare` is previous,
+    usual or empty.
     """
 
     kpi: Kpi
     shape: str
-    start: datetime
-    end: datetime
-    dates: tuple[date, date] | None
+    range: AskedRange
     viewer: Clock | None
     grain: str
     interval: str
     by: tuple[str, ...]
     tests: tuple[tuple[str, Test], ...]
     tenants: tuple[str, ...]
-    compare: bool
+    compare: str
+    all_groups: bool
 
 
 def read_question(asked: dict, known: Iterable[str]) -> Question:
     """Read a question; `known` are the tenants that any record names."""
+    for name in asked:
+        if name not in FIELDS:
+            raise QuestionError("unknown_field", f"no such field: {name!r}")
     if asked.get("kpi") not in KPIS:
         raise QuestionError("unknown_kpi", f"no such KPI: {asked.get('kpi')!r}")
     kpi = KPIS[asked["kpi"]]
     shape = _choice(asked, "shape", SHAPES, "series")
-    compare = _choice(asked, "compare", ("previous",), "") == "previous"
-    by = tuple(asked.get("by") or ())
-    for dim in by:
-        _check_dim(kpi, dim)
-    if shape == "distribution":
-        if kpi.id not in DISTRIBUTED:
-            raise QuestionError("no_distribution", f"{kpi.id} has no distribution")
-        if by:
-            raise QuestionError("no_groups", "a distribution has no groups")
+    compare = _choice(asked, "compare", ("previous", "usual"), "")
+    if compare == "usual" and kpi.grain == "month":
+        raise QuestionError("no_usual", "a month has no usual value")
+    by = _read_by(kpi, shape, asked)
     tenant_tests, tests = _read_filters(kpi, asked)
-    start, end = _read_time(asked, "from"), _read_time(asked, "to")
-    if start < FIRST or end > LAST:
-        raise QuestionError("far_range", "the range leaves the years 2000 to 2100")
     viewer = known_zone(asked.get("timezone"))
-    dates = None
-    if viewer is not None:
-        start, end, dates = _meant_dates(viewer, start, end)
-    if start >= end:
-        raise QuestionError("empty_range", "from is not before to")
-    grain, interval = _read_buckets(kpi, shape, asked, end - start)
+    range_asked = _read_range(asked, viewer)
+    grain, interval = _read_buckets(kpi, shape, asked, range_asked)
     return Question(
         kpi=kpi,
         shape=shape,
-        start=start,
-        end=end,
-        dates=dates,
+        range=range_asked,
         viewer=viewer,
         grain=grain,
         interval=interval,
@@ -94,7 +121,25 @@ def read_question(asked: dict, known: Iterable[str]) -> Question:
         tests=tuple(tests),
         tenants=_choose_tenants(asked, tenant_tests, known),
         compare=compare,
+        all_groups=bool(asked.get("all_groups")),
     )
+
+
+def _read_by(kpi: Kpi, shape: str, asked: dict) -> tuple[str, ...]:
+    """The dimensions to group by, each once."""
+    by = tuple(dict.fromkeys(asked.get("by") or ()))
+    for dim in by:
+        _check_dim(kpi, dim)
+    if shape == "distribution":
+        if kpi.id not in DISTRIBUTED:
+            raise QuestionError("no_distribution", f"{kpi.id} has no distribution")
+        if by:
+            raise QuestionError("no_groups", "a distribution has no groups")
+    if asked.get("all_groups"):
+        beside_tenant = [dim for dim in by if dim != "tenant"]
+        if not by or len(beside_tenant) > 1 or any(dim not in ENTITY_DIMS for dim in by):
+            raise QuestionError("no_all_groups", "all groups are those of one kind of entity")
+    return by
 
 
 def _choice(asked: dict, name: str, allowed: Iterable[str], default: str) -> str:
@@ -114,7 +159,51 @@ def _check_dim(kpi: Kpi, dim: str) -> None:
 # Times
 
 
+def _read_range(asked: dict, viewer: Clock | None) -> AskedRange:
+    """The range as asked, in one of its forms."""
+    if asked.get("last") is not None:
+        return _read_last(asked)
+    dates = [_read_date(asked.get(name)) for name in ("from", "to")]
+    if dates[0] is not None and dates[1] is not None:
+        if dates[0] >= dates[1]:
+            raise QuestionError("empty_range", "from is not before to")
+        if dates[0] < FIRST.date() or dates[1] > LAST.date():
+            raise QuestionError("far_range", "the range leaves the years 2000 to 2100")
+        return AskedRange((dates[1] - dates[0]).days * DAY, dates=(dates[0], dates[1]))
+    start, end = _read_time(asked, "from"), _read_time(asked, "to")
+    if start < FIRST or end > LAST:
+        raise QuestionError("far_range", "the range leaves the years 2000 to 2100")
+    meant = None
+    if viewer is not None:
+        start, end, meant = _meant_dates(viewer, start, end)
+    if start >= end:
+        raise QuestionError("empty_range", "from is not before to")
+    return AskedRange(end - start, start, end, meant)
+
+
+def _read_last(asked: dict) -> AskedRange:
+    """A range that is given as `last`."""
+    if asked.get("from") is not None or asked.get("to") is not None:
+        raise QuestionError("two_ranges", "last stands in place of from and to")
+    match = LAST_TEXT.fullmatch(str(asked["last"]))
+    if match is None:
+        raise QuestionError("bad_last", f"last cannot be {asked['last']!r}")
+    last = Last(int(match[1]), match[2])
+    return AskedRange(last.number * NOMINAL[last.unit], last=last)
+
+
+def _read_date(value: object) -> date | None:
+    """A calendar date, None when it is something else."""
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        return None
+
+
 def _read_time(asked: dict, name: str) -> datetime:
+    """An instant: a datetime, RFC 3339, or milliseconds."""
     value = asked.get(name)
     if isinstance(value, datetime):
         return value.astimezone(UTC)
@@ -142,30 +231,36 @@ def _meant_dates(
     return start, end, None
 
 
-def _read_buckets(kpi: Kpi, shape: str, asked: dict, elapsed: timedelta) -> tuple[str, str]:
+def _read_buckets(kpi: Kpi, shape: str, asked: dict, given: AskedRange) -> tuple[str, str]:
     """The grain that the range is widened to, and the buckets of a series."""
     grain = _choice(asked, "granularity", ("day", "hour"), "")
     interval = _choice(asked, "interval", (*BUCKETS, "auto"), "auto")
     if kpi.grain == "month":
         return "month", "month"
-    if grain == "hour" and elapsed > 15 * 24 * HOUR:
+    if given.last is not None:
+        grain = "hour" if given.last.unit == "hour" else "day"
+    if grain == "hour" and given.length > 15 * 24 * HOUR:
         raise QuestionError("too_long", "granularity hour is for up to 15 days")
-    if interval == "hour" and elapsed > 100 * 24 * HOUR:
+    if interval == "hour" and given.length > 100 * 24 * HOUR:
         raise QuestionError("too_long", "interval hour is for up to 100 days")
     if not grain:
-        grain = "hour" if elapsed < 72 * HOUR else "day"
+        grain = "hour" if given.length < 72 * HOUR else "day"
     if shape == "distribution":
         grain = "day"
     if interval == "auto":
-        if elapsed < 72 * HOUR:
-            interval = "hour"
-        elif elapsed <= 92 * DAY:
-            interval = "day"
-        elif elapsed <= 400 * DAY:
-            interval = "week"
-        else:
-            interval = "month"
+        interval = _auto_interval(given.length)
     return grain, interval
+
+
+def _auto_interval(length: timedelta) -> str:
+    """The buckets of a series over a range of some elapsed time."""
+    if length < 72 * HOUR:
+        return "hour"
+    if length <= 92 * DAY:
+        return "day"
+    if length <= 400 * DAY:
+        return "week"
+    return "month"
 
 
 # Filters
@@ -215,8 +310,11 @@ def _value(raw: object) -> str:
 
 
 def _spelled(value: str) -> list[str] | None:
-    """The values that a plain string spells; what does not parse is a value itself."""
-    if value in EVERYTHING:
+    """The values that a plain string spells; what does not parse is a value itself.
+
+    One that Grafana may have escaped means the value as written, or the one without backslashes.
+    """
+    if value in (*EVERYTHING, ".*"):
         return None
     if value.startswith("[") and value.endswith("]"):
         values = _json_list(value)
@@ -225,9 +323,9 @@ def _spelled(value: str) -> list[str] | None:
     elif value.startswith("{") and value.endswith("}"):
         values = value[1:-1].split(",")
     else:
-        return [value]
+        values = None
     if values is None:
-        return [value]
+        return list(dict.fromkeys((value, ESCAPED.sub(r"\1", value))))
     if not values or any(one in EVERYTHING for one in values):
         return None
     return values

@@ -1,7 +1,7 @@
 """Random questions that cover, in pairs, what can be asked of every KPI.
 
 `describe(oracle)` tells what there is to ask for, `questions(seed, described, n)` gives n
-questions: a covering of all pairs of KPI, shape, interval, grouping, filter, choice of
+questions: a covering of all pairs of KPI, shape, range, interval, grouping, filter, choice of
 tenants, granularity and comparison first, random ones after, a few to be refused among them.
 """
 
@@ -11,11 +11,12 @@ import json
 import random
 from datetime import datetime, timedelta
 
-from .clock import HOUR
-from .kpis import DISTRIBUTED, KPIS
+from .clock import HOUR, clock
+from .kpis import DISTRIBUTED, KPIS, Kpi
 from .oracle import Oracle
 from .pairwise import Row, covering
-from .random_ranges import random_range
+from .question import ENTITY_DIMS
+from .random_ranges import random_dates, random_last, random_range
 from .random_records import NOW
 from .refused_questions import refused
 
@@ -27,12 +28,14 @@ FACTORS: dict[str, list[str]] = {
     "interval": ["none", "hour", "day", "week", "month", "auto"],
     "by": ["none", *OWN, "two", "tenant", "tenant_own"],
     "filter": [
-        *("none", "one", "list", "json", "bars", "braces", "values", "all", "two"),
+        *("none", "one", "escaped", "list", "json", "bars", "braces", "values", "all", "two"),
         *("no", "not", "not_no", "like", "unlike"),
     ],
     "tenants": ["one", "several", "every", "not", "like"],
     "granularity": ["none", "hour", "day"],
-    "compare": ["no", "previous"],
+    "compare": ["no", "previous", "usual"],
+    "range": ["asked", "last", "dates"],
+    "groups": ["found", "all"],
 }
 
 
@@ -58,24 +61,48 @@ def describe(oracle: Oracle) -> list[dict]:
 def may_meet(row: Row) -> bool:
     """Whether the levels of a row, of some or all factors, make a question to be answered."""
     kpi = KPIS.get(row.get("kpi", ""))
-    shape, by, filtered = row.get("shape"), row.get("by", "none"), row.get("filter", "none")
+    if not _shape_may_meet(row, kpi):
+        return False
+    if row.get("range") == "last" and row.get("granularity", "none") != "none":
+        return False  # `last` brings its own
+    if row.get("groups") == "all" and row.get("by") in ("none", "two"):
+        return False
+    if row.get("range") == "dates" and not _sql_can_ask(row):
+        return False
+    return kpi is None or _dims_may_meet(row, kpi)
+
+
+def _sql_can_ask(row: Row) -> bool:
+    """Whether kpi.total and kpi.series, which alone take dates, can ask for a row."""
+    return row.get("compare", "no") == "no" and row.get("groups", "found") == "found"
+
+
+def _shape_may_meet(row: Row, kpi: Kpi | None) -> bool:
+    """Whether a row's shape goes with its KPI and the rest."""
+    shape, compared = row.get("shape"), row.get("compare", "no")
     if shape == "distribution":
         if kpi and kpi.id not in DISTRIBUTED:
             return False
-        if by != "none" or row.get("compare", "no") != "no":
+        if row.get("by", "none") != "none" or compared != "no" or row.get("groups") == "all":
             return False
-    if shape in ("total", "distribution") and row.get("interval", "none") != "none":
+    if compared == "usual" and kpi and kpi.grain == "month":
         return False
-    if kpi is None:
-        return True
-    dims = len(kpi.dims)
+    return shape not in ("total", "distribution") or row.get("interval", "none") == "none"
+
+
+def _dims_may_meet(row: Row, kpi: Kpi) -> bool:
+    """Whether a KPI has the dimensions that a row groups and filters by."""
+    by, filtered, dims = row.get("by", "none"), row.get("filter", "none"), len(kpi.dims)
     if by in OWN and OWN.index(by) >= dims:
         return False
     if dims < {"two": 2, "tenant_own": 1}.get(by, 0):
         return False
-    if filtered == "two" and dims < 2:
-        return False
-    return filtered == "none" or dims >= 1
+    if row.get("groups") == "all":
+        if by in OWN and kpi.dims[OWN.index(by)] not in ENTITY_DIMS:
+            return False
+        if by == "tenant_own" and not set(kpi.dims) & set(ENTITY_DIMS):
+            return False
+    return dims >= {"none": 0, "two": 2}.get(filtered, 1)
 
 
 def questions(seed: int, tenants_info: list[dict], n: int, now: datetime = NOW) -> list[dict]:
@@ -102,6 +129,10 @@ def _random_row(rng: random.Random) -> Row:
             row["interval"] = "none"
         if row["shape"] == "distribution":
             row.update({"kpi": rng.choice(DISTRIBUTED), "by": "none", "compare": "no"})
+        if row["by"] in ("none", "two"):
+            row["groups"] = "found"
+        if row["range"] == "last":
+            row["granularity"] = "none"
         if rng.random() < 0.5:
             row["tenants"] = "one"
         if may_meet(row):
@@ -112,23 +143,26 @@ def _question(rng: random.Random, row: Row, info: list[dict], now: datetime) -> 
     """The question that a row stands for."""
     kpi = KPIS[row["kpi"]]
     question: dict = {"kpi": kpi.id, "shape": row["shape"]}
-    if row["interval"] != "none":
-        question["interval"] = row["interval"]
-    if row["granularity"] != "none":
-        question["granularity"] = row["granularity"]
-    if row["compare"] == "previous":
-        question["compare"] = "previous"
+    for name, nothing in (("interval", "none"), ("granularity", "none"), ("compare", "no")):
+        if row[name] != nothing:
+            question[name] = row[name]
+    if row["groups"] == "all":
+        question["all_groups"] = True
     filters: dict = {}
-    chosen = _tenants(rng, row, info, question, filters)
+    chosen = _tenants(rng, row, info, question, filters, now)
     hits = [(tenant, *hit) for tenant in chosen for hit in tenant["hits"][kpi.id]]
     if hits and rng.random() < 0.9:
         first, near, dims = rng.choice(hits)
     else:
         first = rng.choice(chosen)
         near, dims = rng.choice(first["instants"]), {}
-    shortest, longest = _lengths(rng, row, {tenant["zone"] for tenant in chosen})
-    question.update(random_range(rng, near, first["zone"], now, shortest, longest))
-    by = _by(rng, row["by"], kpi.dims)
+    together = all(hours_meet(tenant, first, now) for tenant in chosen)
+    lengths = _lengths(rng, row, together or "tenant" in row["by"])
+    question.update(_range(rng, row["range"], near, first["zone"], now, *lengths))
+    beside_tenant = kpi.dims
+    if row["groups"] == "all":
+        beside_tenant = tuple(dim for dim in kpi.dims if dim in ENTITY_DIMS)
+    by = _by(rng, row["by"], kpi.dims, beside_tenant)
     if by:
         question["by"] = by
     values = {dim: sorted({hit[2][dim] for hit in hits}) for dim in kpi.dims}
@@ -138,18 +172,48 @@ def _question(rng: random.Random, row: Row, info: list[dict], now: datetime) -> 
     return question
 
 
-def _lengths(rng: random.Random, row: Row, zones: set[str]) -> tuple[timedelta, timedelta]:
-    """The shortest and the longest range that a question allows."""
+def _range(
+    rng: random.Random,
+    form: str,
+    near: datetime,
+    zone: str,
+    now: datetime,
+    shortest: timedelta,
+    longest: timedelta,
+) -> dict:
+    """The range of a question in one of its forms."""
+    if form == "last" and longest > shortest:
+        return {"last": random_last(rng, longest)}
+    if form == "dates" and longest >= timedelta(days=1):
+        return random_dates(rng, near, zone, shortest, longest)
+    return random_range(rng, near, zone, now, shortest, longest)
+
+
+def hours_meet(one: dict, other: dict, now: datetime) -> bool:
+    """Whether the hours of two tenants begin together now."""
+    apart = clock(one["zone"]).offset(now) - clock(other["zone"]).offset(now)
+    return apart % HOUR == timedelta(0)
+
+
+def _lengths(rng: random.Random, row: Row, together: bool) -> tuple[timedelta, timedelta]:
+    """The shortest and the longest range that a question allows.
+
+    `together` tells that hours, if it comes to them, can be answered.
+    """
     shortest, longest = timedelta(0), timedelta(days=450)
     # A month KPI takes any range, whatever else is asked.
     if KPIS[row["kpi"]].grain == "month":
         return shortest, longest
+    if row["compare"] == "usual":
+        longest = timedelta(days=rng.choice((1, 2, 6, 6, 7)))
     if row["shape"] in ("series", "cumulative"):
         if row["interval"] == "hour":
             # Rarely as long as it may be: there are many points then.
-            longest = timedelta(days=100 if rng.random() < 0.02 else rng.choice((4, 10)))
-        elif row["interval"] in ("none", "auto") and len(zones) > 1 and rng.random() < 0.95:
-            shortest = 72 * HOUR  # less would ask for hours, which need a shared zone
+            days = 100 if rng.random() < 0.02 else rng.choice((4, 10))
+            longest = min(longest, timedelta(days=days))
+        elif row["interval"] in ("none", "auto") and not together and rng.random() < 0.95:
+            shortest = 72 * HOUR  # less would ask for hours
+            longest = max(longest, timedelta(days=6))
     if row["granularity"] == "hour":
         longest = min(longest, 15 * 24 * HOUR)
     return shortest, longest
@@ -159,15 +223,20 @@ def _lengths(rng: random.Random, row: Row, zones: set[str]) -> tuple[timedelta, 
 
 
 def _tenants(
-    rng: random.Random, row: Row, info: list[dict], question: dict, filters: dict
+    rng: random.Random,
+    row: Row,
+    info: list[dict],
+    question: dict,
+    filters: dict,
+    now: datetime,
 ) -> list[dict]:
     """Choose the tenants, say so in the question, and give them."""
     form = row["tenants"]
     one = rng.choice(info)
     hours = row["interval"] == "hour" and row["shape"] in ("series", "cumulative")
-    if hours and KPIS[row["kpi"]].grain is None and rng.random() < 0.97:
-        # Hours need a shared zone.
-        alike = [tenant for tenant in info if tenant["zone"] == one["zone"]]
+    apart = "tenant" in row["by"] or KPIS[row["kpi"]].grain == "month"
+    if hours and not apart and rng.random() < 0.97:
+        alike = [tenant for tenant in info if hours_meet(tenant, one, now)]
     else:
         alike = info
     if form == "one" or len(alike) < 2:
@@ -202,7 +271,10 @@ def _tenants(
 # Groups and filters
 
 
-def _by(rng: random.Random, level: str, dims: tuple[str, ...]) -> list[str]:
+def _by(
+    rng: random.Random, level: str, dims: tuple[str, ...], beside_tenant: tuple[str, ...]
+) -> list[str]:
+    """The dimensions to group by; those `beside_tenant` may stand beside the tenant."""
     if level in OWN:
         return [dims[OWN.index(level)]]
     if level == "two":
@@ -210,7 +282,7 @@ def _by(rng: random.Random, level: str, dims: tuple[str, ...]) -> list[str]:
     if level == "tenant":
         return ["tenant"]
     if level == "tenant_own":
-        return rng.sample(["tenant", rng.choice(dims)], 2)
+        return rng.sample(["tenant", rng.choice(beside_tenant)], 2)
     return []
 
 
@@ -225,6 +297,11 @@ def escaped(value: str) -> str:
         f"\\{character}" if character.isascii() and not character.isalnum() else character
         for character in value
     )
+
+
+def grafana_escaped(value: str) -> str:
+    """A single value as Grafana's variables give it: with a backslash before some characters."""
+    return "".join(f"\\{each}" if each in "\\^$*+?.()|[]{}/" else each for each in value)
 
 
 def _filter(
@@ -255,20 +332,17 @@ def _filter(
 def _spelled_filter(
     rng: random.Random, form: str, value: str, some: list[str], nothing: str
 ) -> object:
-    """The filter itself."""
+    """The filter itself; a value that its form cannot spell stands in a list with its operator."""
     if form == "one" and not spells(value):
         return int(value) if value.isdigit() and rng.random() < 0.3 else value
-    if form == "list":
-        return some
-    if form == "json":
-        return json.dumps(some, ensure_ascii=rng.random() < 0.5)
-    if form == "bars":
-        inner = "|".join("".join(f"\\{c}" if c in "\\|()" else c for c in v) for v in some)
-        return rng.choice((f"({inner})", [f"({inner})"]))
-    if form == "braces" and not any(c in v for v in some for c in ",{}"):
-        return "{" + ",".join(some) + "}"
+    if form in ("list", "json", "bars", "braces"):
+        spelled = _list_of_values(rng, form, some)
+        if spelled is not None:
+            return spelled
     if form == "all":
-        return rng.choice(("*", "$__all", [], ["*"], ["$__all", value]))
+        return rng.choice(("*", "$__all", ".*", [], ["*"], ["$__all", value]))
+    if form == "escaped":
+        return grafana_escaped(value)
     if form == "no":
         return rng.choice((nothing, [nothing, value]))
     if form == "not":
@@ -276,9 +350,28 @@ def _spelled_filter(
     if form == "not_no":
         return {"op": "!=", "values": [nothing]}
     if form in ("like", "unlike"):
-        start = escaped(value[:1])
-        patterns = [rng.choice((escaped(value), f"{start}.*", "no .*", f"{start}.|zz", ".."))]
-        if rng.random() < 0.3:
-            patterns.append(escaped(some[-1]))
-        return {"op": "=~" if form == "like" else "!~", "values": patterns}
+        return _expressions(rng, form, value, some)
     return {"op": "=", "values": some if form in ("values", "two") else [value]}
+
+
+def _list_of_values(rng: random.Random, form: str, some: list[str]) -> object:
+    """Several values in one of their spellings, None when they do not fit into it."""
+    if form == "list":
+        return some
+    if form == "json":
+        return json.dumps(some, ensure_ascii=rng.random() < 0.5)
+    if form == "bars":
+        inner = "|".join("".join(f"\\{c}" if c in "\\|()" else c for c in v) for v in some)
+        return rng.choice((f"({inner})", [f"({inner})"]))
+    if any(c in v for v in some for c in ",{}"):
+        return None
+    return "{" + ",".join(some) + "}"
+
+
+def _expressions(rng: random.Random, form: str, value: str, some: list[str]) -> object:
+    """Regular expressions that the value must match, or must not."""
+    start = escaped(value[:1])
+    patterns = [rng.choice((escaped(value), f"{start}.*", "no .*", f"{start}.|zz", ".."))]
+    if rng.random() < 0.3:
+        patterns.append(escaped(some[-1]))
+    return {"op": "=~" if form == "like" else "!~", "values": patterns}

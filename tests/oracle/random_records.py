@@ -11,6 +11,7 @@ import random
 from datetime import UTC, datetime, timedelta, timezone
 
 from .clock import clock
+from .ranges import Shift, month_before, moved
 
 #: The instant that the data crowds around and that questions over now mean.
 NOW = datetime(2026, 4, 22, 9, 40, 12, 345678, tzinfo=UTC)
@@ -40,17 +41,59 @@ POOLS: dict[str, tuple[str, ...]] = {
 CHANCES = {"contact": 0.85, "experience": 0.8, "module": 0.7, "device": 0.6}
 #: The single events: type and what makes its own fields.
 SINGLES = (
-    *("screen_time", "module_visit", "decision", "share", "share", "participation"),
+    *("screen_time", "module_visit", "decision", *("share",) * 4, "participation"),
     *("opt_in",) * 5,
     *("email_entered", "data_entered", "door_opened", "nps", "nps", "pin", "pin"),
     *("code_entry", "quiz_answer", "picture_upload", "points", "coupon", "appointment"),
     *("contact_deleted", "live_chat", "bot_start", "chatpoint", "bot_points"),
 )
+SECONDS = (0, 1, 7.5, 0.1, 59.999, 60, 90, 3600, 12345678)
+#: The values that the own fields of single events take, by type; the more often, the likelier.
+OWN_FIELDS: dict[str, dict[str, tuple[object, ...]]] = {
+    "screen_time": {"seconds": SECONDS},
+    "live_chat": {"seconds": SECONDS},
+    "decision": {"option": ("yes", "no", "a|b", 1, "1")},
+    "opt_in": {
+        "topic": (*("web_push", "reminder") * 3, "newsletter", "sms", "profiling"),
+        "step": (*("asked", "single", "double") * 2, "rejected", "out"),
+    },
+    "share": {"via": ("facebook", "email", "native", "twitter", "whatsapp", "link")},
+    "participation": {"won": (True, False, None)},
+    "data_entered": {"field": (*POOLS["field"], 3, 3.0)},
+    "door_opened": {"door": ("1", 24, "last")},
+    "nps": {"score": (*range(11), 9.0, 6, 7), "text": (None, "fine", "=1")},
+    "pin": {"step": ("sent", "succeeded", "failed")},
+    "code_entry": {"correct": (True, False)},
+    "quiz_answer": {
+        "question": ("q1", "q'2", 2.0),
+        "answer": ("A", "a", "é", 2.5),
+        "correct": (True, False),
+    },
+    "points": {"points": (0, 5, 10, -3, -7.25, 0.1, 0.2, 1e3)},
+    "bot_points": {"points": (1, 2.5, -4, 0.1, 100)},
+    "coupon": {"step": ("uploaded", "issued", "entered"), "amount": (None, "", 0, 1, 2.5, 40)},
+    "chatpoint": {"name": ("start", "end")},
+}
 #: Event ids start with one of these: they sort otherwise by code point than by a locale.
 STARTS = ("B", "a", "é", "_", "Z", "😀", "ﬀ", "b", "'", "0")
 
 
-def tenants(seed: int, n: int) -> list[dict]:
+#: Other instants to be now: on and beside clock changes, full hours, month and year ends.
+NOWS = (
+    NOW,
+    datetime(2026, 3, 29, 1, tzinfo=UTC),  # Amsterdam's clock goes forward
+    datetime(2026, 3, 31, 21, 30, tzinfo=UTC),  # the last half-hour of Amsterdam's March
+    datetime(2026, 4, 4, 15, 20, tzinfo=UTC),  # the half-hour that Lord Howe repeats
+    datetime(2025, 11, 2, 6, 30, tzinfo=UTC),  # the hour that New York repeats
+    datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 2, 28, 23, tzinfo=UTC),  # Amsterdam's March begins
+    datetime(2026, 3, 30, 10, 59, 59, 999999, tzinfo=UTC),
+    datetime(2026, 3, 8, 16, 0, 1, tzinfo=UTC),  # the day on which New York's clock went forward
+    datetime(2025, 10, 26, 18, 30, tzinfo=UTC),  # a full hour of Kolkata
+)
+
+
+def tenants(seed: int, n: int, now: datetime = NOW) -> list[dict]:
     """The records of n tenants, shuffled into one load order."""
     records: list[dict] = []
     zone = ""
@@ -60,7 +103,7 @@ def tenants(seed: int, n: int) -> list[dict]:
         if not zone or rng.random() < 0.65:
             zone = rng.choice(RARE_ZONES if rng.random() < 0.12 else ZONES)
         tenant = f"s{seed}-{position}{rng.choice(SUFFIXES)}"
-        records += _Maker(rng, tenant, zone).make()
+        records += _Maker(rng, tenant, zone, now).make()
     random.Random(f"{seed}/order").shuffle(records)
     return records
 
@@ -68,9 +111,10 @@ def tenants(seed: int, n: int) -> list[dict]:
 class _Maker:
     """Makes the records of one tenant."""
 
-    def __init__(self, rng: random.Random, tenant: str, zone: str) -> None:
+    def __init__(self, rng: random.Random, tenant: str, zone: str, now: datetime) -> None:
         self.rng = rng
         self.tenant = tenant
+        self.now = now
         self.clock = clock(zone)
         self.minutes = rng.choice((None, 30, 30, 5, 1, 240, 45.0))
         self.length = timedelta(minutes=int(self.minutes or 30))
@@ -98,20 +142,27 @@ class _Maker:
     # Times
 
     def _anchors(self) -> list[datetime]:
-        first, last = datetime(2025, 9, 1, tzinfo=UTC), NOW
-        changes = self.clock.changes(first, last)
-        months = [datetime(2025, m, 1).date() for m in (10, 11, 12)]
-        months += [datetime(2026, m, 1).date() for m in (1, 2, 3, 4)]
-        ends = [self.clock.day_start(day) for day in months]
-        anchors = self.rng.sample(changes, min(2, len(changes)))
-        anchors += self.rng.sample(ends, 2)
-        anchors += [ends[3], NOW, NOW - timedelta(days=self.rng.randint(2, 30))]
+        """The instants that events crowd around: clock changes, starts of months, today, now."""
+        rng, now = self.rng, self.now
+        changes = self.clock.changes(now - timedelta(days=240), now)
+        this_month = self.clock.date_of(now).replace(day=1)
+        months = [self.clock.day_start(month_before(this_month, back)) for back in range(7)]
+        anchors = rng.sample(changes, min(2, len(changes)))
+        anchors += rng.sample(months, 2)
+        anchors += [months[0], self.clock.start("day", now), now]
+        anchors.append(now - timedelta(days=rng.randint(2, 30)))
         return anchors
 
     def _time(self) -> datetime:
-        """An instant near an anchor: on it, a tick or an hour beside it, or days away."""
+        """An instant near an anchor: on it, a tick or an hour beside it, or days away.
+
+        Now and then it lies where a comparison looks: weeks or a month before the anchor.
+        """
         rng = self.rng
         anchor = rng.choice(self.anchors)
+        if rng.random() < 0.25:
+            back = Shift(*rng.choice((("day", 7), ("day", 14), ("day", 21), ("month", 1))))
+            anchor = moved(anchor, back, self.clock)
         choice = rng.random()
         if choice < 0.12:
             return anchor
@@ -193,48 +244,9 @@ class _Maker:
         return dims
 
     def _own(self, kind: str) -> dict[str, object]:
-        """The own fields of a single event."""
-        rng = self.rng
-        pick = rng.choice
-        if kind in ("screen_time", "live_chat"):
-            return {"seconds": pick((0, 1, 7.5, 0.1, 59.999, 60, 90, 3600, 12345678))}
-        if kind == "decision":
-            return {"option": pick(("yes", "no", "a|b", 1, "1"))}
-        if kind == "opt_in":
-            topic = pick((*("web_push", "reminder") * 3, "newsletter", "sms", "profiling"))
-            step = pick((*("asked", "single", "double") * 2, "rejected", "out"))
-            return {"topic": topic, "step": step}
-        if kind == "share":
-            ways = ("facebook", "email", "native", "twitter", "whatsapp", "link")
-            return {"via": pick(ways)}
-        if kind == "participation":
-            return {"won": pick((True, False, None))}
-        if kind == "data_entered":
-            return {"field": self._id("field")}
-        if kind == "door_opened":
-            return {"door": pick(("1", 24, "last"))}
-        if kind == "nps":
-            return {"score": pick((*range(11), 9.0, 6, 7)), "text": pick((None, "fine", "=1"))}
-        if kind == "pin":
-            return {"step": pick(("sent", "succeeded", "failed"))}
-        if kind == "code_entry":
-            return {"correct": pick((True, False))}
-        if kind == "quiz_answer":
-            return {
-                "question": pick(("q1", "q'2", 2.0)),
-                "answer": pick(("A", "a", "é", 2.5)),
-                "correct": pick((True, False)),
-            }
-        if kind == "points":
-            return {"points": pick((0, 5, 10, -3, -7.25, 0.1, 0.2, 1e3))}
-        if kind == "bot_points":
-            return {"points": pick((1, 2.5, -4, 0.1, 100))}
-        if kind == "coupon":
-            steps = ("uploaded", "issued", "entered")
-            return {"step": pick(steps), "amount": pick((None, "", 0, 1, 2.5, 40))}
-        if kind == "chatpoint":
-            return {"name": pick(("start", "end"))}
-        return {}
+        """The own fields of a single event, each with one of its values."""
+        fields = OWN_FIELDS.get(kind, {})
+        return {name: self.rng.choice(values) for name, values in fields.items()}
 
     # Stories
 

@@ -11,9 +11,15 @@ from .kpis import DISTRIBUTED, KPIS
 def refused(rng: random.Random, question: dict, info: list[dict]) -> dict:
     """The question with one fault that the rules name."""
     fault = rng.choice(FAULTS)
-    spoiled = {name: value for name, value in question.items() if name not in ("by", "compare")}
-    fault(rng, spoiled, info)
-    return spoiled
+    left = {
+        name: value
+        for name, value in question.items()
+        if name not in ("by", "compare", "all_groups")
+    }
+    fault(rng, left, info)
+    if fault in WITH_A_RANGE:
+        left.pop("last", None)
+    return left
 
 
 def _backward(rng: random.Random, question: dict, info: list[dict]) -> None:
@@ -88,6 +94,51 @@ def _broken_expression(rng: random.Random, question: dict, info: list[dict]) -> 
     question["filters"] = {"tenant": {"op": "=~", "values": ["("]}}
 
 
+def _far_usual(rng: random.Random, question: dict, info: list[dict]) -> None:
+    """The usual value of more than seven days, or of a month."""
+    fault = rng.choice(
+        ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-10T00:00:00Z"}, {"kpi": "mecs"})
+    )
+    question.update({"kpi": "messages", "shape": "total", "compare": "usual", "filters": {}})
+    question.update(fault)
+    question.pop("interval", None)
+    question.pop("last", None)
+
+
+def _bad_last(rng: random.Random, question: dict, info: list[dict]) -> None:
+    """A `last` that cannot be read, or beside the range that it stands for."""
+    range_fields = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-10T00:00:00Z"}
+    spoiled = rng.choice(
+        (
+            {"last": "0 days"},
+            {"last": "7"},
+            {"last": "1.5 days"},
+            {"last": "2 years"},
+            {"last": "-1 day"},
+            {"last": "1 day", **range_fields},
+            {"last": "1 day", "to": range_fields["to"]},
+        )
+    )
+    for name in ("from", "to", "granularity"):
+        question.pop(name, None)
+    question.update(spoiled)
+
+
+def _no_all_groups(rng: random.Random, question: dict, info: list[dict]) -> None:
+    """All groups of what is no single entity."""
+    by = rng.choice(([], ["device"], ["channel", "inbox"], ["tenant", "device"]))
+    question.update({"kpi": "messages", "shape": "total", "filters": {}, "by": by})
+    question["all_groups"] = True
+    question.pop("interval", None)
+
+
+def _unknown_field(rng: random.Random, question: dict, info: list[dict]) -> None:
+    """A field that does not exist."""
+    question[rng.choice(("filter", "groupby", "time_zone", "allgroups", "start"))] = rng.choice(
+        ({}, [], "UTC", True)
+    )
+
+
 FAULTS: tuple[Callable[[random.Random, dict, list[dict]], None], ...] = (
     _backward,
     _long_hours,
@@ -97,4 +148,10 @@ FAULTS: tuple[Callable[[random.Random, dict, list[dict]], None], ...] = (
     _far,
     _forbidden,
     _broken_expression,
+    _far_usual,
+    _bad_last,
+    _no_all_groups,
+    _unknown_field,
 )
+#: Those that give the question a range of its own.
+WITH_A_RANGE = (_backward, _long_hours, _far, _far_usual)

@@ -124,9 +124,32 @@ def test_tenants_meet_by_date() -> None:
         ("2026-03-02T00:00:00Z", 2),
         ("2026-03-03T00:00:00Z", 0),
     ]
+
+
+def test_hours_of_tenants_meet_by_instant() -> None:
+    at = "2026-03-02T00:10:00Z"
+    records = [_zone("Pacific/Auckland", "a"), _zone("America/New_York", "b")]
+    records += [_zone("Asia/Kolkata", "k")]
+    records += [_message(at, "a"), _message(at, "b"), _message(at, "k")]
+    asked: dict[str, Any] = {"from": "2026-03-02T00:00:00Z", "to": "2026-03-02T02:00:00Z"}
+    assert _points(records, **asked, filters={"tenant": ["a", "b"]}) == [
+        ("2026-03-02T00:00:00Z", 2),
+        ("2026-03-02T01:00:00Z", 0),
+    ]
     with pytest.raises(QuestionError) as refused:
-        _points(records, **asked, interval="hour")
+        _points(records, **asked)
     assert refused.value.code == "zones_differ"
+    oracle = Oracle(records, CASES_NOW)
+    hours = oracle.answer({"kpi": "messages", "shape": "series", "by": ["tenant"], **asked})
+    assert {row["dims"]["tenant"]: row["points"] for row in hours} == {
+        "a": [["2026-03-02T00:00:00Z", 1], ["2026-03-02T01:00:00Z", 0]],
+        "b": [["2026-03-02T00:00:00Z", 1], ["2026-03-02T01:00:00Z", 0]],
+        "k": [
+            ["2026-03-01T23:30:00Z", 1],
+            ["2026-03-02T00:30:00Z", 0],
+            ["2026-03-02T01:30:00Z", 0],
+        ],
+    }
 
 
 def test_cut_at_now() -> None:
@@ -140,18 +163,6 @@ def test_cut_at_now() -> None:
     assert _points(records, now, **later) == []
     empty = Oracle(records, datetime.fromisoformat(now)).range({"kpi": "messages", **later})
     assert empty[0] == empty[1] == datetime(2026, 3, 2, 11, tzinfo=UTC)
-
-
-def test_previous_by_position() -> None:
-    records = [_message("2026-02-27T10:00:00Z"), _message("2026-03-02T10:00:00Z")]
-    oracle = Oracle(records, CASES_NOW)
-    asked = {"kpi": "messages", "from": "2026-03-01T00:00:00Z", "to": "2026-03-04T00:00:00Z"}
-    (row,) = oracle.answer({**asked, "shape": "series", "compare": "previous"})
-    assert [value for _, value in row["points"]] == [0, 1, 0]
-    assert [value for _, value in row["previous"]] == [0, 1, 0]
-    assert oracle.answer({**asked, "shape": "total", "compare": "previous"}) == [
-        {"value": 1, "previous": 1}
-    ]
 
 
 @pytest.mark.parametrize(

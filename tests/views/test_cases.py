@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.agreement import agrees, ask_sql, installed
+from tests.agreement import agrees, ask_sql, installed, sql_can_ask
 from tests.conftest import Databases
 
 LINES = [
@@ -36,6 +36,8 @@ def test_case(
 ) -> None:
     _, connection = installed(database, json.loads(records), tmp_path, "2027-06-01T00:00:00Z")
     for line in lines:
+        if not sql_can_ask(line["question"]):
+            continue
         got = ask_sql(connection, line["question"])
         if line["question"]["shape"] == "distribution" and isinstance(got, list):
             got = [cell for cell in got if cell["value"]]

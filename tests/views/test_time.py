@@ -10,7 +10,7 @@ import pytest
 
 from datasource.store.connection import connect
 from datasource.store.migrate import init
-from tests.agreement import CATALOG, agrees, ask_sql, installed
+from tests.agreement import CATALOG, Http, agrees, installed
 from tests.conftest import Databases
 from tests.oracle.oracle import Oracle
 
@@ -48,7 +48,10 @@ CHANGES = {
 }
 
 
-def test_ranges_about_a_changed_midnight(database: Databases, tmp_path: Path) -> None:
+@pytest.mark.xfail(strict=True, reason="previous is on the way to the range moved back")
+def test_ranges_about_a_changed_midnight(
+    database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = "2012-06-01T00:00:00Z"
     records: list[dict[str, Any]] = []
     for tenant, near in CHANGES.items():
@@ -65,6 +68,7 @@ def test_ranges_about_a_changed_midnight(database: Databases, tmp_path: Path) ->
             for n, at in enumerate(first + n * timedelta(minutes=29) for n in range(400))
         ]
     url, connection = installed(database, records, tmp_path, now)
+    http = Http(url, connection, now, monkeypatch)
     oracle, random = Oracle(records, datetime.fromisoformat(now)), Random(7)
     with connection:
         for (tenant, near), granularity, kpi in product(
@@ -85,4 +89,4 @@ def test_ranges_about_a_changed_midnight(database: Databases, tmp_path: Path) ->
                     "interval": random.choice(["hour", "day"]),
                     "compare": "previous",
                 }
-                assert agrees(ask_sql(connection, question), oracle.answer(question)), question
+                assert agrees(http.ask(question), oracle.answer(question)), question
