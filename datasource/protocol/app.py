@@ -9,7 +9,7 @@ import psycopg
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from datasource.protocol import access, cache, errors, health, logs
+from datasource.protocol import access, cache, errors, guides, health, logs
 from datasource.protocol.answers import POSTS, Answerer, Asker
 from datasource.protocol.database import Database
 from datasource.protocol.errors import ApiError
@@ -41,6 +41,7 @@ def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
     app.extensions["cache"] = kept = cache.of_environment()
     logs.register(app)
     health.register(app, database, kept)
+    guides.register(app)
     _answer_questions(app, database, kept, int(os.environ.get("CHATKPI_RATE") or 0))
     app.register_error_handler(ApiError, ApiError.response)
     app.register_error_handler(HTTPException, lambda e: errors.from_http(e).response())

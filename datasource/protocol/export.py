@@ -19,13 +19,21 @@ from datasource.protocol.question import EPOCH, Fields, bad, question
 
 SINGLE = ("from", "to", "shape", "timezone", "interval", "granularity", "compare")
 LISTS = ("by", "where", "segment")  # parameters that may be repeated
+# The lists of things that have a file too. `hits` needs the parameter `kpi`.
+THINGS = (
+    *("nps_answers", "after_sales_not_joined", "after_sales_not_engaged", "modules", "hits"),
+    *("channels", "users", "locations", "departments", "inboxes", "experiences", "folders", "bots"),
+    *("catalog", "freshness", "after_sales_tree"),
+)
+BYTE_ORDER_MARK = "\ufeff"  # by which Excel sees that a file is UTF-8
+MOMENTS = {"time", "refreshed_at", "newest_event"}  # fields that are milliseconds
 is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 
 
 def export(
     asker: Asker, name: str, args: MultiDict[str, str]
 ) -> tuple[Iterator[str], dict[str, str]]:
-    """Return the lines of a KPI's file, or of the list nps_answers, and the headers with them.
+    """Return the lines of the file of a KPI or of a list, and the headers with them.
 
     The rows come a batch at a time, however many they are; the first before this returns, so
     that what is refused is refused with its status.
@@ -38,8 +46,8 @@ def export(
             raise bad("where", "dim=value")
         filters.setdefault(dim, []).append(value)
     fields = {one: args[one] for one in SINGLE if args.get(one)}
-    what = {"list" if name == "nps_answers" else "kpi": name, "by": args.getlist("by")}
-    asked = question({**fields, **what, "filters": filters})
+    what = {"list": name, "kpi": args.get("kpi")} if name in THINGS else {"kpi": name}
+    asked = question({**fields, **what, "by": args.getlist("by"), "filters": filters})
     statement = "SELECT * FROM kpi_http.export(%s, %s)"
     [(zone, starts, ends, asked, columns)] = asker.database.fetch(
         statement, asker.token, Jsonb(asked)
@@ -50,8 +58,13 @@ def export(
     headers = Answer(starts, ends, "").headers
     file = f"{name}_{_days(asked, zone)}.csv"
     headers["Content-Disposition"] = f'attachment; filename="{file}"'
-    texts = (orjson.loads(text) for (text,) in chain(first, rows))
-    return lines(columns, texts, zone), headers
+    texts: Iterable[dict[str, Any]] = (orjson.loads(text) for (text,) in chain(first, rows))
+    if name in THINGS and name != "nps_answers":
+        # At most 10,000 rows, of which some have fewer fields: an id without a record.
+        texts = [*texts]
+        columns = [*dict.fromkeys(field for row in texts for field in row)] or columns
+    mark = [BYTE_ORDER_MARK] if args.get("bom") == "1" else []
+    return chain(mark, lines(columns, texts, zone)), headers
 
 
 def _days(asked: Fields, zone: str) -> str:
@@ -68,11 +81,11 @@ def lines(columns: list[str], rows: Iterable[dict[str, Any]], zone: str) -> Iter
     writer = csv.writer(SimpleNamespace(write=str))
     yield writer.writerow(columns)
     for row in rows:
-        if "time" in row:
-            row["time"] = (
-                (EPOCH + timedelta(milliseconds=row["time"])).astimezone(local).isoformat()
-            )
-        yield writer.writerow([harmless(row[name]) for name in columns])
+        for name in MOMENTS & row.keys():
+            if row[name] is not None:
+                moment = EPOCH + timedelta(milliseconds=row[name])
+                row[name] = moment.astimezone(local).isoformat()
+        yield writer.writerow([harmless(row.get(name)) for name in columns])
 
 
 def harmless(cell: object) -> object:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from datasource.catalog import Catalog
-from datasource.grafana import build
+from datasource.grafana import build, panel_id
 from datasource.store.refresh import refresh
 from tests.agreement import load_records
 from tests.conftest import Databases
@@ -76,6 +76,7 @@ def test_rule_is_one_that_grafana_can_evaluate() -> None:
 def test_rule_points_to_its_panel() -> None:
     boards = [json.loads(text) for path, text in FILES.items() if path.endswith(".json")]
     [board] = [one for one in boards if one["uid"] == RULE["dashboardUid"]]
+    assert RULE["panelId"] == panel_id("experience_overview", "bounce_rate_before")
     [panel] = [one for one in board["panels"] if one["id"] == RULE["panelId"]]
     assert (
         panel["type"] == "timeseries"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,37 @@ def test_an_export_is_read_as_it_is_sent(client: Client, monkeypatch: pytest.Mon
         assert client.get(f"/export/messages.csv?{days}").status_code == 200
     broken = client.get(f"/export/messages.csv?{days}&by=nothing")
     assert broken.status_code == 422 and broken.json["code"] == "unknown_dimension"
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("channels.csv?where=tenant=a", ["id", "name", "active", "channel_type"]),
+        ("modules.csv?where=tenant=a", ["id", "name", "active", "visits", "share"]),
+        ("after_sales_not_joined.csv?where=tenant=a", ["time", "id", "name", "conversation"]),
+        ("hits.csv?kpi=messages&where=tenant=a", ["time", "kind", "id", "name", "contact"]),
+        ("freshness.csv?", ["id", "name", "view_name", "kpi_ids", "refreshed_at"]),
+    ],
+)
+def test_export_of_lists(client: Client, query: str, first: list[str]) -> None:
+    march = "&from=2026-03-01T00:00:00%2B01:00&to=2026-03-04T00:00:00%2B01:00"
+    rows = lines(client, query + march)
+    assert rows[0][: len(first)] == first and len(rows) > 1
+    for name in ("time", "refreshed_at"):
+        if name in rows[0]:
+            assert datetime.fromisoformat(rows[1][rows[0].index(name)]).tzinfo
+
+
+def test_an_empty_export_of_a_list_has_its_head(client: Client) -> None:
+    [head] = lines(
+        client, "modules.csv?where=tenant=b&from=2026-03-01T00:00:00Z&to=2026-03-04T00:00:00Z"
+    )
+    assert head
+
+
+def test_a_file_for_excel_starts_with_a_byte_order_mark(client: Client) -> None:
+    plain, marked = (client.get(f"/export/sessions.csv?bom={bom}").data for bom in "01")
+    assert marked == b"\xef\xbb\xbf" + plain
 
 
 def test_export_of_answers(client: Client) -> None:

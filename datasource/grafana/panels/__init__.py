@@ -1,0 +1,53 @@
+"""The kinds of panels, by the names that dashboards' files have for them."""
+
+from datasource.grafana.panels.base import Panel
+from datasource.grafana.panels.behind import Hits, Number, Selection
+from datasource.grafana.panels.charts import (
+    ChosenLines,
+    Compared,
+    Lines,
+    LinesBy,
+    MetricLine,
+    Months,
+    StackedMonths,
+)
+from datasource.grafana.panels.modules import ModuleDetails, Modules, ModuleTiles
+from datasource.grafana.panels.nps import Answers, Scores
+from datasource.grafana.panels.shares import Bars, Ring, SplitBars, SplitRing
+from datasource.grafana.panels.tables import Conversations, Groups, Matrix, Picker
+from datasource.grafana.panels.texts import Directory, Freshness, Questions, Words
+from datasource.grafana.panels.tiles import AsOf, Tile
+from datasource.grafana.panels.tree import Tree
+
+KINDS: dict[str, type[Panel]] = {
+    "answers": Answers,
+    "as_of": AsOf,
+    "bars": Bars,
+    "chosen_lines": ChosenLines,
+    "compared": Compared,
+    "conversations": Conversations,
+    "directory": Directory,
+    "freshness": Freshness,
+    "groups": Groups,
+    "hits": Hits,
+    "lines": Lines,
+    "lines_by": LinesBy,
+    "matrix": Matrix,
+    "metric_line": MetricLine,
+    "module_details": ModuleDetails,
+    "module_tiles": ModuleTiles,
+    "modules": Modules,
+    "months": Months,
+    "number": Number,
+    "picker": Picker,
+    "questions": Questions,
+    "ring": Ring,
+    "scores": Scores,
+    "selection": Selection,
+    "split_bars": SplitBars,
+    "split_ring": SplitRing,
+    "stacked_months": StackedMonths,
+    "tile": Tile,
+    "tree": Tree,
+    "words": Words,
+}

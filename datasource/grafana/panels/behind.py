@@ -1,0 +1,133 @@
+"""Behind a number: what a KPI counted, in the range and filters that a link brought."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from datasource.catalog import DIMS
+from datasource.grafana.looks import MOMENT, fixed, link, organized, override, palette, worded
+from datasource.grafana.panels.base import Panel, links
+from datasource.grafana.panels.tables import OPTIONS, column
+from datasource.grafana.question import (
+    METRIC,
+    TIME,
+    Json,
+    Question,
+    Variable,
+    inline,
+    numbers,
+    target,
+    text,
+)
+from datasource.grafana.scene import Scene
+
+PAGE, PAGES = 1000, 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(Panel):
+    """The picked KPI's total in the selection that a link brought."""
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        asked = behind_question(scene, shape="total")
+        return self.made(
+            scene,
+            "stat",
+            [target(asked, numbers("value"))],
+            about=scene.words["number_about"],
+            title="${metric:text}",
+            options={
+                "colorMode": "none",
+                "graphMode": "none",
+                "justifyMode": "center",
+                "textMode": "value",
+                "text": {"valueSize": 32},
+                "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
+            },
+            fields={"unit": "locale", "decimals": 1, **fixed(palette().roles["metric"])},
+            links=links(scene, [METRIC], asked),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hits(Panel):
+    """The events, sessions or conversations that the picked KPI counted, a thousand a page."""
+
+    def variables(self, scene: Scene) -> list[Json]:
+        """Return the variable of the page: how many rows come before it."""
+        pages = ", ".join(f"{page + 1} : {page * PAGE}" for page in range(PAGES))
+        current = {"text": "1", "value": "0"}
+        label = scene.words["page"]
+        return [
+            {"type": "custom", "name": "page", "label": label, "query": pages}
+            | {"current": current}
+        ]
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words = scene.words
+        asked = behind_question(scene, list="hits", more={"offset": Variable("page")})
+        dims = [{"id": dim, "title": words.dim(dim)} for dim in DIMS if dim != "tenant"]
+        details = (
+            f"{json.dumps(dims, ensure_ascii=False)} as $dims | map(. as $row | . + "
+            '{details: ([$dims[] | ($row[.id + "_name"] // $row[.id]) as $value '
+            '| select($value != null) | .title + ": " + ($value | tostring)] | join(" · "))})'
+        )
+        columns = [TIME, *text("kind", "id", "contact", "conversation"), *numbers("amount")]
+        return self.made(
+            scene,
+            "table",
+            [target(asked, [*columns, *text("details")], jq=details)],
+            about=words["hits_about"],
+            options=OPTIONS | {"enablePagination": True},
+            overrides=[
+                override("time", column(words["time"], 160, unit=MOMENT)),
+                override("kind", column(words["kind"], 150, mappings=worded(words, "kind"))),
+                override("id", column(words["id"], 200)),
+                override("contact", column(words["contact"], 180)),
+                override("conversation", column(words["conversation"], 180)),
+                override("amount", column(words["amount"], 90, unit="locale")),
+                override("details", column(words["details"])),
+            ],
+            transformations=[
+                organized("time", "kind", "amount", "details", "id", "contact", "conversation")
+            ],
+            links=[link(words["csv"].format("${metric:text}"), asked.export(), new_tab=True)],
+        )
+
+
+def behind_question(scene: Scene, **more: Any) -> Question:
+    """Return a question on the picked KPI, narrowed by whatever a link brought.
+
+    A dimension that the KPI does not have is not narrowed there: its variable holds a `*`.
+    """
+    return Question(kpis=[METRIC], filters=scene.filters(list(DIMS)), **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Panel):
+    """The filters that hold, in words."""
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words = scene.words
+        rows = [
+            {"dim": words.dim(one.dim), "value": f"${{{one.dim}:raw}}"}
+            for one in scene.board.filters
+        ]
+        nothing = [
+            {"fieldName": "value", "config": {"id": "equal", "options": {"value": value}}}
+            for value in ("*", '["*"]')
+        ]
+        narrowed = {"type": "exclude", "match": "any", "filters": nothing}
+        return self.made(
+            scene,
+            "table",
+            [inline(rows, text("dim", "value"), "A")],
+            about=words["selection_about"],
+            options=OPTIONS | {"showHeader": False},
+            fields={"noValue": words["no_filter"]},
+            overrides=[override("dim", column(words["dimension"], 140))],
+            transformations=[
+                organized("dim", "value"),
+                {"id": "filterByValue", "options": narrowed},
+            ],
+        )

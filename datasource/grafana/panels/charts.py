@@ -1,0 +1,232 @@
+"""Charts over time: lines, comparisons with earlier periods, months against their potential."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from datasource.grafana.looks import fixed, named, organized, override, palette
+from datasource.grafana.panels.base import Panel, jq_words, links
+from datasource.grafana.question import METRIC, METRICS, TIME, VALUE, Column, Json, target
+from datasource.grafana.scene import Scene
+from datasource.grafana.words import DimName, KpiId
+
+OPTIONS: Json = {
+    "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+    "tooltip": {"mode": "multi", "sort": "desc"},
+}
+DRAWN: Json = {
+    "drawStyle": "line",
+    "lineWidth": 2,
+    "fillOpacity": 8,
+    "gradientMode": "opacity",
+    "showPoints": "auto",
+    "pointSize": 4,
+    "axisSoftMin": 0,
+    "barMaxWidth": 60,
+    "spanNulls": False,
+}
+DASHED: Json = {"fillOpacity": 0, "lineStyle": {"fill": "dash", "dash": [6, 5]}}
+LINE: Json = {"fillOpacity": 0, "showPoints": "always", "pointSize": 7, "lineWidth": 3}
+BARS: Json = {"drawStyle": "bars", "fillOpacity": 55, "lineWidth": 0, "gradientMode": "none"}
+STACKED: Json = BARS | {"fillOpacity": 70, "stacking": {"mode": "normal", "group": "kinds"}}
+# Months stand at their middle: a month's first instant is another month's in other zones.
+HALF_A_MONTH = "map(.time += 1296000000)"
+
+
+def drawn(**more: Any) -> Json:
+    """Return the fields' properties of lines; `more` are drawn otherwise."""
+    return {"custom": DRAWN | more}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines(Panel):
+    """KPIs over time, a line each."""
+
+    kpis: tuple[KpiId, ...]
+    shape: Literal["series", "cumulative"] = "series"
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return self.kpis
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        kpis = self.shown(scene)
+        questions = {kpi: scene.question([kpi], shape=self.shape) for kpi in kpis}
+        targets = [
+            target(asked, [TIME, Column("value", text=kpi)], ref=kpi, is_series=True)
+            for kpi, asked in questions.items()
+        ]
+        return self.made(
+            scene,
+            "timeseries",
+            targets,
+            options=OPTIONS,
+            fields=drawn(),
+            overrides=named(scene.words, kpis),
+            links=links(scene, kpis, scene.question(kpis, shape=self.shape)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenLines(Lines):
+    """Those of the dashboard's choice that the viewer picked, over time."""
+
+    kpis: tuple[KpiId, ...] = ()
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return scene.chosen
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        picked = {"id": "filterByRefId", "options": {"include": "/^(?:${metrics:pipe})$/"}}
+        return super().build(scene) | {"transformations": [picked]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricLine(Panel):
+    """The picked metric over time."""
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return scene.chosen
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        asked = scene.question_on_metric(shape="series")
+        title = {"displayName": "${metric:text}", **fixed(palette().roles["metric"])}
+        return self.made(
+            scene,
+            "timeseries",
+            [target(asked, [TIME, VALUE], is_series=True)],
+            title="${metric:text}",
+            options=OPTIONS,
+            fields=drawn(),
+            overrides=[override("value", title)],
+            links=links(scene, [METRIC], asked),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Panel):
+    """A KPI over time and, dashed, what it is compared with.
+
+    `previous`: the period of the same length before. `usual`: the mean of the same weekdays of the
+    four weeks before, for the last seven whole days whatever range is chosen.
+    """
+
+    kpi: KpiId
+    against: Literal["previous", "usual"] = "previous"
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return (self.kpi,)
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words, against = scene.words, self.against
+        last = "7 days" if against == "usual" else ""
+        asked = scene.question([self.kpi], shape="series", compare=against, last=last)
+        columns = [TIME, Column("value", text=self.kpi), Column(against)]
+        compared = {"displayName": words[against], **fixed(palette().roles[against])}
+        return self.made(
+            scene,
+            "timeseries",
+            [target(asked, columns, is_series=True)],
+            title=words[f"with_{against}"].format(words.title(self.kpi)),
+            options=OPTIONS,
+            fields=drawn(),
+            overrides=[*named(words, [self.kpi]), override(against, compared | {"custom": DASHED})],
+            transformations=[organized("time", self.kpi, against)],
+            links=links(scene, [self.kpi], asked),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinesBy(Panel):
+    """The picked metrics over time, a chart each with a line for each value of a dimension."""
+
+    dim: DimName
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return scene.chosen
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        asked = scene.question_on_metric(METRICS, shape="series", by=[self.dim])
+        name = f"{self.dim}_name"
+        columns = [TIME, Column(name, "string"), VALUE]
+        return self.made(
+            scene,
+            "timeseries",
+            [target(asked, columns, is_series=True, jq=jq_words(scene.words, self.dim, name))],
+            title="${metrics:text}",
+            options=OPTIONS,
+            fields=drawn() | {"displayName": f"${{__field.labels.{name}}}"},
+            links=links(scene, [METRICS], asked),
+        ) | {"repeat": "metrics", "repeatDirection": "h", "maxPerRow": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Months(Panel):
+    """A KPI of grain month as a green line over its potential as blue bars."""
+
+    kpi: KpiId
+    potential: KpiId
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return (self.kpi, self.potential)
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words = scene.words
+        asked = scene.question([self.kpi], shape="series")
+        overrides = named(words, self.shown(scene))
+        overrides += [override(self.potential, {"custom": BARS})]
+        overrides += [override(self.kpi, {"custom": LINE})]
+        return self.made(
+            scene,
+            "timeseries",
+            [
+                target(
+                    scene.question([kpi], shape="series"),
+                    [TIME, Column("value", text=kpi)],
+                    ref=kpi,
+                    is_series=True,
+                    jq=HALF_A_MONTH,
+                )
+                for kpi in (self.potential, self.kpi)
+            ],
+            options=OPTIONS,
+            fields=drawn(),
+            overrides=overrides,
+            links=links(scene, self.shown(scene), asked),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedMonths(Panel):
+    """A KPI of grain month as bars stacked by a dimension, under a benchmark as a grey line."""
+
+    kpi: KpiId
+    dim: DimName
+    benchmark: KpiId
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return (self.kpi, self.benchmark)
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words = scene.words
+        by_kind = scene.question([self.kpi], shape="series", by=[self.dim])
+        expected = scene.question([self.benchmark], shape="series")
+        overrides = named(words, [self.benchmark])
+        overrides += [override(self.benchmark, {"custom": LINE})]
+        targets = []
+        for value, name in words.values(self.dim).items():
+            narrowed = replace(by_kind, by=(), filters={**by_kind.filters, self.dim: value})
+            columns = [TIME, Column("value", text=value)]
+            targets.append(target(narrowed, columns, ref=value, is_series=True, jq=HALF_A_MONTH))
+            colour = palette().values[self.dim][value]
+            stacked = {"displayName": name, **fixed(colour), "custom": STACKED}
+            overrides.append(override(value, stacked))
+        columns = [TIME, Column("value", text=self.benchmark)]
+        line = target(expected, columns, ref=self.benchmark, is_series=True, jq=HALF_A_MONTH)
+        return self.made(
+            scene,
+            "timeseries",
+            [*targets, line],
+            options=OPTIONS,
+            fields=drawn(),
+            overrides=overrides,
+            links=links(scene, [self.kpi], by_kind) + links(scene, [self.benchmark], expected),
+        )

@@ -1,0 +1,130 @@
+"""The dashboards as Grafana would have them: variables filled in, jq programs run."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import jq
+
+from datasource.catalog import Catalog
+from datasource.grafana import build
+from tests.datasource.protocol.client import Client
+
+Json = dict[str, Any]
+Value = str | list[str]
+
+CATALOG = Catalog.read()
+FILES = build(CATALOG)
+BOARDS: dict[str, Json] = {
+    path: json.loads(text) for path, text in FILES.items() if path.endswith(".json")
+}
+BY_UID = {board["uid"]: board for board in BOARDS.values()}
+ALL = '["*"]'
+IN_TEXT = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
+MONTH = {"from": "1801267200000", "to": "1803859200000"}
+MONTHS = {"from": "1769904000000", "to": "1803859200000"}
+PROXY = "/api/datasources/proxy/uid/${datasource}"
+
+
+def panels(board: Json) -> list[Json]:
+    """Return all panels, those within closed rows too."""
+    return [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]
+
+
+def shown(board: Json) -> list[Json]:
+    """Return the panels that are no headings."""
+    return [panel for panel in panels(board) if panel["type"] != "row"]
+
+
+def panel_targets(board: Json) -> list[Json]:
+    """Return the questions of a dashboard's panels."""
+    found = [target for panel in panels(board) for target in panel.get("targets", [])]
+    return [target for target in found if target["source"] == "url"]
+
+
+def queries(board: Json) -> dict[str, Json]:
+    """Return the questions of a dashboard's variables, by their names."""
+    found = [one for one in board["templating"]["list"] if one["type"] == "query"]
+    return {one["name"]: one["query"]["infinityQuery"] for one in found}
+
+
+def targets(board: Json) -> list[Json]:
+    """Return every question of a dashboard: of panels, variables and annotations."""
+    annotations = [one["target"] for one in board["annotations"]["list"]]
+    return [*panel_targets(board), *queries(board).values(), *annotations]
+
+
+def formatted(value: Value, form: str) -> str:
+    """Return a variable's value in one of Grafana's formats."""
+    if form == "json":
+        return value if isinstance(value, str) and value.startswith("[") else json.dumps(value)
+    if form == "doublequote":
+        values = value if isinstance(value, list) else [value]
+        return ",".join(json.dumps(one) for one in values)
+    if form == "pipe":
+        return "|".join(value if isinstance(value, list) else [value])
+    text = "{" + ",".join(value) + "}" if isinstance(value, list) else value
+    return quote(text, safe="") if form == "percentencode" else text
+
+
+def filled(text: str, values: Mapping[str, Value]) -> str:
+    """Return a text with the variables that have a value filled in, as Grafana does it."""
+
+    def one(found: re.Match[str]) -> str:
+        name, form = found[1], found[2] or ""
+        return formatted(values[name], form) if name in values else found[0]
+
+    return IN_TEXT.sub(one, text)
+
+
+def defaults(board: Json, tenant: str = "vondelmarkt") -> dict[str, Value]:
+    """Return what variables hold at first, but those that the server answers; and the range."""
+    span = MONTHS if "potential" in board["tags"] else MONTH
+    values: dict[str, Value] = {
+        "tenant": tenant,
+        "__timeFrom": span["from"],
+        "__timeTo": span["to"],
+        "__timezone": "Europe/Amsterdam",
+        "__from": span["from"],
+        "__to": span["to"],
+        "first": "1700000000000",
+    }
+    for one in board["templating"]["list"]:
+        if one["type"] in ("custom", "textbox"):
+            values[one["name"]] = one["current"]["value"]
+        elif one.get("includeAll"):
+            values[one["name"]] = one.get("allValue", [])
+    return values
+
+
+def body(target: Json, values: Mapping[str, Value]) -> Json:
+    """Return a question as Grafana sends it."""
+    found = json.loads(filled(target["url_options"]["data"], values))
+    assert isinstance(found, dict)
+    return found
+
+
+def rows(server: Client, target: Json, values: Mapping[str, Value]) -> list[Json]:
+    """Return the rows of a frame: the server's answer, as the target's jq program turns it."""
+    answer = server.post(target["url"], body(target, values))
+    assert answer.status_code == 200, (target["url_options"]["data"], answer.text)
+    found = answer.json
+    if program := target["root_selector"]:
+        [found] = jq.compile(filled(program, values)).input_value(found).all()
+    assert isinstance(found, list)
+    return found
+
+
+def values_of(server: Client, board: Json, tenant: str = "vondelmarkt") -> dict[str, Value]:
+    """Return what the variables of a dashboard hold when it is opened."""
+    values = defaults(board, tenant)
+    multiple = {one["name"] for one in board["templating"]["list"] if one.get("multi")}
+    for name, target in queries(board).items():
+        if name in ("tenant", "first") or (name in values and name != "shown"):
+            continue
+        options = [row["__value"] for row in rows(server, target, values)]
+        assert options, f"the variable {name} has no values"
+        values[name] = options if name in multiple else options[0]
+    return values
