@@ -55,8 +55,10 @@ def test_every_question_is_answered_with_the_fields_that_the_panel_shows(
     board = BOARDS[path]
     values = values_of(server, board)
     if "module" in values:  # one of a type that has details
-        modules = server.rows({"list": "modules", "from": MONTH["from"], "to": MONTH["to"]})
-        [values["module"], *_] = [row["id"] for row in modules if row["module_type"] == "decision"]
+        asked = {"list": "modules", "from": MONTH["from"], "to": MONTH["to"]}
+        modules = server.rows(asked | {"filters": {"tenant": values["tenant"]}})
+        [chosen, *_] = [row for row in modules if row["module_type"] == "decision"]
+        values |= {"module": chosen["id"], "experience": chosen["experience"]}
     values = one_of_repeated(board, values)
     empty = []
     for panel in shown(board):
