@@ -4,12 +4,17 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --no-input --disable-pip-version-check
 export DATABASE_URL ?= embedded:
 
-.PHONY: install demo test bench lock
+.PHONY: install demo generate test bench lock
 
 install: .venv/installed
 
 demo: install
 	$(BIN)/chatkpi demo
+
+# All files that are made from others. `make test` says when one is not up to date.
+generate: install
+	$(BIN)/chatkpi dashboards
+	$(BIN)/python -m datasource.report
 
 test: .venv/installed-dev
 	$(BIN)/ruff format --check .

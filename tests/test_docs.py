@@ -1,12 +1,32 @@
-"""What is not documented fails."""
+"""What is not documented fails, and so does what the documents say and is not so."""
 
 import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
+
+import pytest
 
 from datasource.protocol.app import create_app
 
 TOP = Path(__file__).parents[1]
 SERVER = (TOP / "docs" / "server.md").read_text(encoding="utf-8")
+RULES = (TOP / "docs" / "rules.md").read_text(encoding="utf-8")
+PAGES = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
+TEXTS = {".py", ".sql", ".toml", ".txt", ".md", ".yaml", ".html"}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(TOP))
+
+
+def texts(*folders: str) -> Iterator[tuple[str, str]]:
+    """Give the texts below some folders, each with its name."""
+    for folder in folders:
+        for path in sorted((TOP / folder).rglob("*")):
+            if path.suffix in TEXTS and path.is_file():
+                yield name(path), path.read_text(encoding="utf-8")
 
 
 def test_every_setting_is_documented() -> None:
@@ -19,3 +39,66 @@ def test_every_setting_is_documented() -> None:
 def test_every_path_is_documented() -> None:
     paths = {rule.rule for rule in create_app("postgresql://x").url_map.iter_rules()}
     assert {path for path in paths if f"{path}`" not in SERVER} == set()
+
+
+def test_the_rules_are_numbered_without_gaps() -> None:
+    chapters = [int(number) for number in re.findall(r"^## (\d+) ", RULES, re.M)]
+    assert chapters == list(range(1, len(chapters) + 1))
+    for chapter in chapters:
+        rules = [int(rule) for rule in re.findall(rf"^### {chapter}\.(\d+) ", RULES, re.M)]
+        assert rules == list(range(1, len(rules) + 1)), chapter
+
+
+def test_every_citation_of_the_rules_leads_to_one() -> None:
+    """They are cited as `rules.md`, `rules.md, 2.3`, `rules.md, 2.2 and 2.3`."""
+    known = set(re.findall(r"^##+ ([\d.]+) ", RULES, re.M))
+    wrong, cited = [], 0
+    for place, text in texts("datasource", "views", "docs"):
+        for citation in re.findall(r"rules\.md`?, ([^)`;:]{1,30})", text):
+            numbers = re.findall(r"\d+(?:\.\d+)?", citation)
+            cited += 1
+            if not numbers or not set(numbers) <= known:
+                wrong.append((place, citation))
+    assert cited and wrong == []
+
+
+def test_references_within_the_rules_lead_somewhere() -> None:
+    known = set(re.findall(r"^##+ ([\d.]+) ", RULES, re.M))
+    referred = set(re.findall(r"\((\d+\.\d+)\)|\bof (\d+\.\d+)\b", RULES))
+    assert {number for pair in referred for number in pair if number} <= known
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_links_lead_to_files(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    linked = {(TOP / link).resolve() for link in re.findall(r"\]\(([^)#]+)[^)]*\)", readme)}
+    pages = {path for path in PAGES if path.parent.name != "runbooks"}
+    assert {name(path) for path in pages - linked} == {"README.md"}
+
+
+def test_what_people_expect_of_a_repository_is_there() -> None:
+    licence = (TOP / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in licence and "END OF TERMS AND CONDITIONS" in licence
+    assert "make test" in (TOP / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert (TOP / "SECURITY.md").exists() and (TOP / "datasource" / "py.typed").exists()
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == "Apache-2.0" and project["readme"] == "README.md"
+
+
+def test_what_is_generated_is_marked_so() -> None:
+    marked = (TOP / ".gitattributes").read_text(encoding="utf-8")
+    for path in ("dashboards_json/**", "docs/kpis.md", "docs/kpis.nl.md", "docs/records.md"):
+        assert re.search(rf"^{re.escape(path)} .*linguist-generated", marked, re.M), path
+
+
+def test_the_version_is_written_once() -> None:
+    from datasource import __version__
+
+    assert metadata("chatkpi")["Version"] == __version__
+    assert f'"{__version__}"' not in (TOP / "pyproject.toml").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import NoReturn
 import psycopg
 from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
+from datasource import __version__
 from datasource.catalog import Catalog, DefinitionError, Kpi
 from datasource.cli import checks, database, questions, server
 from datasource.protocol import question
@@ -70,6 +71,7 @@ def _words(error: Exception) -> str:
 
 def _parser() -> ArgumentParser:
     parser = _Parser(prog="chatkpi", description="KPIs of chat and messaging.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"chatkpi {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     table = tomllib.loads(COMMANDS.read_text(encoding="utf-8"))
     for name, row in table.items():
@@ -102,9 +104,10 @@ def _positive(text: str) -> int:
 
 def _moment(text: str) -> str:
     """Check a date (10 characters) or RFC 3339 time of 2000 to 2100; return the time in UTC."""
-    is_date = len(text) == 10
+    is_date = len(text) == len("2026-10-01")
+    time = f"{text}T00:00:00Z" if is_date else text
     try:
-        found = question.moment({"time": text + "T00:00:00Z" * is_date}, "time")
+        found = question.moment({"time": time}, "time")
     except ApiError as error:
         raise ArgumentTypeError(f"{text!r} is no date and no RFC 3339 time; {error}") from None
     return text if is_date or found is None else found

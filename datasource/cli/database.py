@@ -4,7 +4,6 @@ import sys
 import time
 from argparse import ArgumentTypeError, Namespace
 from datetime import UTC, datetime
-from functools import partial
 
 import psycopg
 
@@ -17,6 +16,9 @@ from datasource.store.load import Counts
 from datasource.store.load import load as load_records
 from datasource.store.migrate import init as set_up
 from datasource.store.refresh import refresh as bring_up_to_date
+
+BAR_CHARACTERS = 40
+MEGABYTE = 1 << 20
 
 
 def init(_given: Namespace) -> None:
@@ -35,18 +37,29 @@ def load(given: Namespace) -> int:
 
 def load_files(connection: Connection, paths: list[str]) -> Counts:
     """Load files, with a bar on a terminal."""
-    say = partial(print, end="", file=sys.stderr, flush=True)
-    clear = "\r\033[K" * sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty()
 
-    def draw(done: int, total: int) -> None:
-        if clear:
-            say(f"{clear}[{'#' * (40 * done // max(total, 1)):40}] {done >> 20} MB")
+    def erase_bar() -> None:
+        if is_terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
-    def tell(line: str) -> None:
-        say(f"{clear}{line}\n")
+    def draw_bar(done: int, total: int) -> None:
+        if is_terminal:
+            erase_bar()
+            bar = "#" * (BAR_CHARACTERS * done // max(total, 1))
+            print(
+                f"[{bar:{BAR_CHARACTERS}}] {done // MEGABYTE} MB",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
 
-    counts = load_records(connection, paths, on_progress=draw, err=tell)
-    say(clear)
+    def report(line: str) -> None:
+        erase_bar()
+        print(line, file=sys.stderr, flush=True)
+
+    counts = load_records(connection, paths, on_progress=draw_bar, err=report)
+    erase_bar()
     return counts
 
 
@@ -76,19 +89,43 @@ def login(given: Namespace) -> None:
 
 
 def token(given: Namespace) -> None:
-    """Make, list or revoke access tokens."""
-    lists, creates = given.action == "list", given.action == "create"
-    if lists != (given.name is None) or creates != (bool(given.tenant) != given.all):
-        raise ArgumentTypeError("create NAME with --tenant T… or --all; list; revoke NAME")
+    """Create, list or revoke access tokens."""
+    {"create": _create_token, "list": _list_tokens, "revoke": _revoke_token}[given.action](given)
+
+
+def _create_token(given: Namespace) -> None:
+    """Create a token, and print it."""
+    is_limited = bool(given.tenant)
+    if given.name is None or is_limited == given.all:
+        raise ArgumentTypeError("create takes NAME, and --tenant T… or --all")
     expires = datetime.fromisoformat(given.expires) if given.expires else None
-    expires = expires and (expires if expires.tzinfo else expires.replace(tzinfo=UTC))
-    if expires and (not creates or expires <= datetime.now(UTC)):
-        raise ArgumentTypeError("--expires is for create, and in the future")
+    if expires and not expires.tzinfo:
+        expires = expires.replace(tzinfo=UTC)
+    if expires and expires <= datetime.now(UTC):
+        raise ArgumentTypeError("--expires is in the future")
     with connect(autocommit=True) as connection:
-        if creates:
-            print(tokens.create(connection, given.name, given.tenant, expires))
-        elif given.action == "revoke":
-            tokens.revoke(connection, given.name)
-        for t in tokens.listed(connection) if lists else []:
-            sees = "all tenants" if t.tenants is None else ", ".join(t.tenants)
-            print(f"{t.name}\t{sees}\texpires {t.expires_at}\trevoked {t.revoked_at}")
+        print(tokens.create(connection, given.name, given.tenant, expires))
+
+
+def _list_tokens(given: Namespace) -> None:
+    """Print a line for each token."""
+    if given.name is not None or _has_create_options(given):
+        raise ArgumentTypeError("list takes nothing else")
+    with connect(autocommit=True) as connection:
+        for known in tokens.listed(connection):
+            sees = "all tenants" if known.tenants is None else ", ".join(known.tenants)
+            times = f"expires {known.expires_at}\trevoked {known.revoked_at}"
+            print(f"{known.name}\t{sees}\t{times}")
+
+
+def _revoke_token(given: Namespace) -> None:
+    """Revoke a token."""
+    if given.name is None or _has_create_options(given):
+        raise ArgumentTypeError("revoke takes NAME, and nothing else")
+    with connect(autocommit=True) as connection:
+        tokens.revoke(connection, given.name)
+
+
+def _has_create_options(given: Namespace) -> bool:
+    """Say whether there are options that only `create` has."""
+    return bool(given.tenant or given.all or given.expires)

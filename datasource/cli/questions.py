@@ -55,9 +55,15 @@ def ask(given: Namespace) -> None:
     for row in found:
         if "time" in row:
             row["time"] = datetime.fromtimestamp(row["time"] / 1000, ZoneInfo(zone)).isoformat()
-    columns = ["time"] * (asked.get("shape") != "total")
-    columns += [column for dim in asked["by"] for column in (dim, f"{dim}_name")] + ["value"]
-    _show(given.format, [*found[0]] if found else columns, found)
+    _show(given.format, [*found[0]] if found else _columns(asked), found)
+
+
+def _columns(asked: dict[str, Any]) -> list[str]:
+    """Return the columns of an answer without rows."""
+    columns = [] if asked.get("shape") == "total" else ["time"]
+    for dim in asked["by"]:
+        columns += [dim, f"{dim}_name"]
+    return [*columns, "value"]
 
 
 def _show(form: str, columns: list[str], found: list[dict[str, Any]]) -> None:

@@ -1,9 +1,5 @@
-"""`docs/kpis.md` and its translation: what each number counts, how, from what, in which SQL.
+"""`docs/kpis.md` and its translation: what each number counts, how, from what, in which SQL."""
 
-`python -m datasource.report.kpi_docs [FOLDER]` writes them; a test sees that they are up to date.
-"""
-
-import sys
 import tomllib
 from pathlib import Path
 
@@ -27,7 +23,7 @@ ENTRY = """
 
 
 def build(catalog: Catalog) -> dict[str, str]:
-    """The pages by their path below the repository."""
+    """Return the pages by their path below the repository."""
     pages = {"docs/kpis.md": "en", "docs/kpis.nl.md": "nl"}
     return {path: _page(catalog, language) for path, language in pages.items()}
 
@@ -55,15 +51,3 @@ def _entry(kpi: Kpi, language: str) -> str:
             "dims": ", ".join(dim.title_nl if language == "nl" else dim.title for dim in dims),
         }
     )
-
-
-def main() -> None:
-    """Writes the pages into the folder given, else the present one."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    for path, text in build(Catalog.read()).items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

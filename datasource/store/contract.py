@@ -222,7 +222,7 @@ ENTITIES = (
             ),
             Field(
                 "session_rule",
-                "When a session ends (rules.md, 4).",
+                "When a session ends (rules.md, 5.2).",
                 one_of("inactivity", "fixed"),
                 default="inactivity",
             ),

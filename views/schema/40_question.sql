@@ -187,7 +187,7 @@ BEGIN
 END
 $$;
 
--- One tenant's range (rules.md, Time 2) for a grain (hour, day, month); null days where now leaves nothing of it.
+-- One tenant's range (rules.md, 2.2 and 2.3) for a grain (hour, day, month); null days where now leaves nothing of it.
 CREATE OR REPLACE FUNCTION kpi_admin.widened(
     grain text, asked_from timestamptz, asked_to timestamptz, zone text, viewer_zone text,
     OUT first_day date, OUT last_day date, OUT starts timestamptz, OUT ends timestamptz

@@ -1,0 +1,90 @@
+"""The generated pages are those of the definitions and of the input contract."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from datasource.catalog import Catalog
+from datasource.compile import compile_kpis
+from datasource.report import pages
+from datasource.report.lineage import ANY, Lineage, lineage
+from datasource.report.record_docs import PATH, example
+from datasource.store.contract import TYPES
+from datasource.store.records import parse
+
+CATALOG = Catalog.read()
+PAGES = pages(CATALOG)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_is_up_to_date(path: str) -> None:
+    committed = (Path(__file__).parents[3] / path).read_text(encoding="utf-8")
+    assert committed == PAGES[path], f"run make generate, and commit {path}"
+
+
+def test_every_kpi_is_on_each_page() -> None:
+    for path, page in PAGES.items():
+        assert [kpi for kpi in CATALOG.kpis if f"`{kpi}`" not in page] == [], path
+
+
+def test_every_type_and_field_of_records_is_on_its_page() -> None:
+    for name, known in TYPES.items():
+        section = PAGES[PATH].partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+        assert section, name
+        own = [field for field in known.own if field.name != "id"]
+        assert [field.name for field in own if f"| `{field.name}` |" not in section] == [], name
+        [line] = re.findall(r"```json\n(.*)\n```", section)
+        assert line == example(known)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_an_example_is_a_record_and_shows_what_is_needed(name: str) -> None:
+    known = TYPES[name]
+    record = json.loads(example(known))
+    assert parse(example(known).encode()).table == known.table
+    assert set(known.required) <= record.keys()
+    assert record.keys() <= {field.name for field in known.fields}, "nothing that is not read"
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    page = PAGES[PATH]
+    headings = [
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", page, re.M)
+    ]
+    assert len(headings) == len(set(headings)), "a link to one of two of the same name"
+    assert set(re.findall(r"\(#([^)]+)\)", page)) <= set(headings)
+
+
+EXPECTED = {
+    "nps": Lineage(("nps",), (), ("experience", "device", "module"), ("experience",)),
+    "sessions": Lineage(
+        ("click", "message"), ("contact", "experience"), ("device",), ("tenant", "experience")
+    ),
+    "new_conversations": Lineage((ANY,), ("conversation",), ("device", "channel", "inbox"), ()),
+    "chats_by_kind": Lineage(("message", "result"), ("conversation",), (), ()),
+    "after_sales_messages": Lineage(
+        ("message", "notification"),
+        ("conversation",),
+        ("department", "user", "channel"),
+        ("tenant", "department", "inbox", "user"),
+    ),
+    "users_potential": Lineage((), (), (), ("tenant", "potential")),
+    "active_users": Lineage((ANY,), ("user",), (), ("user",)),
+    "opt_ins": Lineage(("opt_in",), ("contact",), ("module", "experience"), ()),
+}
+
+
+@pytest.mark.parametrize("kpi_id", EXPECTED)
+def test_what_a_kpi_reads(kpi_id: str) -> None:
+    every = compile_kpis(CATALOG)
+    assert lineage(CATALOG.kpis[kpi_id], every, CATALOG) == EXPECTED[kpi_id]
+
+
+def test_every_kpi_reads_something() -> None:
+    every = compile_kpis(CATALOG)
+    for kpi in CATALOG.kpis.values():
+        reads = lineage(kpi, every, CATALOG)
+        assert reads.events or "potential" in reads.entities, kpi.kpi_id
