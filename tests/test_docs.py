@@ -68,18 +68,25 @@ def test_references_within_the_rules_lead_somewhere() -> None:
     assert {number for pair in referred for number in pair if number} <= known
 
 
+def links(path: Path) -> set[Path]:
+    """Return the files to which a page links."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
+    found = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    return {(path.parent / link).resolve() for link in found if "://" not in link}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_links_lead_to_files(path: Path) -> None:
-    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
-    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
-    assert [link for link in links if not (path.parent / link).exists()] == []
+    assert [link for link in links(path) if not link.exists()] == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
-    readme = (TOP / "README.md").read_text(encoding="utf-8")
-    linked = {(TOP / link).resolve() for link in re.findall(r"\]\(([^)#]+)[^)]*\)", readme)}
+    reached, new = set[Path](), {TOP / "README.md"}
+    while new:
+        reached |= new
+        new = {link for path in new for link in links(path) if link.suffix == ".md"} - reached
     pages = {path for path in PAGES if path.parent.name != "runbooks"}
-    assert {name(path) for path in pages - linked} == {"README.md"}
+    assert {name(path) for path in pages - reached} == set()
 
 
 def test_what_people_expect_of_a_repository_is_there() -> None:
