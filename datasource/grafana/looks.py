@@ -84,11 +84,17 @@ def override(name: str, properties: Mapping[str, Any], *, by: str = "byName") ->
     }
 
 
-def named(words: Words, kpis: Sequence[str]) -> list[Json]:
-    """Return overrides that give the fields called by KPIs' ids their titles, units and colours."""
+def named(words: Words, kpis: Sequence[str], *, nothing: bool = False) -> list[Json]:
+    """Return overrides that give the fields called by KPIs' ids their titles, units and colours.
+
+    `nothing`: a field without a value shows a 0.
+    """
+    zero = [{"type": "special", "options": {"match": "null", "result": {"text": "0"}}}]
     found = []
     for kpi in kpis:
         properties = {"displayName": words.title(kpi), **unit(words, kpi)}
+        if nothing:
+            properties["mappings"] = zero
         if kpi in palette().kpis:
             properties |= fixed(palette().kpis[KpiId(kpi)])
         found.append(override(kpi, properties))

@@ -17,7 +17,7 @@ from datasource.grafana.panels.shares import Bars, Ring, SplitBars, SplitRing
 from datasource.grafana.panels.tables import Conversations, Groups, Matrix, Picker
 from datasource.grafana.panels.texts import Directory, Freshness, Questions, Words
 from datasource.grafana.panels.tiles import AsOf, Tile
-from datasource.grafana.panels.tree import Tree
+from datasource.grafana.panels.tree import LocationTree, Tree
 
 KINDS: dict[str, type[Panel]] = {
     "answers": Answers,
@@ -32,6 +32,7 @@ KINDS: dict[str, type[Panel]] = {
     "hits": Hits,
     "lines": Lines,
     "lines_by": LinesBy,
+    "location_tree": LocationTree,
     "matrix": Matrix,
     "metric_line": MetricLine,
     "module_details": ModuleDetails,

@@ -65,7 +65,7 @@ def test_write_mends_what_check_finds(tmp_path: Path) -> None:
 
 
 def test_every_documented_dashboard_is_there_in_both_languages() -> None:
-    assert len(BY_UID) == len(BOARDS) == 2 * 20
+    assert len(BY_UID) == len(BOARDS) == 2 * 21
 
 
 @each
@@ -105,6 +105,16 @@ def test_variables_are_defined(path: str) -> None:
     assert {name for name in used if not name.startswith("__")} <= defined
     data = {"__data", "__field"}  # of a cell or a series, with a dot: no match of IN_TEXT
     assert {name for name in used if name.startswith("__")} <= BUILT_IN | data
+
+
+@each
+def test_grafana_puts_nothing_into_a_jq_program_that_is_its_own(path: str) -> None:
+    """Grafana reads `$name` and `[[name]]` as its variables too."""
+    board = BOARDS[path]
+    names = {variable["name"] for variable in board["templating"]["list"]}
+    for target in targets(board):
+        program = target["root_selector"]
+        assert not names & set(re.findall(r"\$(\w+)", program)) and "[[" not in program
 
 
 @each
