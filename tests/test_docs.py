@@ -3,12 +3,14 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 
 from datasource.protocol.app import create_app
+from datasource.protocol.settings import Settings
 
 TOP = Path(__file__).parents[1]
 SERVER = (TOP / "docs" / "server.md").read_text(encoding="utf-8")
@@ -32,7 +34,8 @@ def texts(*folders: str) -> Iterator[tuple[str, str]]:
 def test_every_setting_is_documented() -> None:
     paths = [path for path in (TOP / "datasource").rglob("*.*") if path.suffix in (".py", ".toml")]
     sources = "".join(path.read_text(encoding="utf-8") for path in paths)
-    settings = set(re.findall(r"\bCHATKPI_[A-Z_]+|\bDATABASE_URL\b", sources))
+    settings = set(re.findall(r"\bCHATKPI_[A-Z_]+[A-Z]|\bDATABASE_URL\b", sources))
+    settings |= {f"CHATKPI_{field.name.upper()}" for field in fields(Settings)}
     assert settings - set(re.findall(r"`([A-Z_]+)`", SERVER)) == set()
 
 

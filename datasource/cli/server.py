@@ -19,6 +19,7 @@ from datasource.compile import literal
 from datasource.demo import lines, tenants
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
+from datasource.protocol.settings import Settings
 from datasource.store import embedded
 from datasource.store.connection import connect, database_url
 from datasource.store.errors import StoreError
@@ -42,6 +43,10 @@ GUNICORN = "-m gunicorn -c python:datasource.protocol.worker"
 def serve(given: Namespace) -> None:
     """Become gunicorn, which counts as this process to an embedded database."""
     database_url()
+    try:
+        Settings.of_environment()
+    except ValueError as wrong:
+        raise StoreError(str(wrong), "docs/server.md has the settings") from None
     _check_port(given.host, given.port)
     host = f"[{given.host}]" if ":" in given.host else given.host
     bind = ["--bind", f"{host}:{given.port}", "--workers", str(given.workers)]
@@ -76,7 +81,8 @@ def demo(given: Namespace) -> int:
         try:
             while server.poll() is None and socket.socket().connect_ex((HOST, given.port)):
                 sleep(0.1)
-            print(words * (server.poll() is None), flush=True)
+            if server.poll() is None:
+                print(words, flush=True)
             return server.wait()
         except KeyboardInterrupt:
             return 0

@@ -1,15 +1,22 @@
-"""Who asks: one bearer token a request, or a browser's cookie."""
+"""Who asks, by one bearer token a request or a browser's cookie, and how often and how much."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flask import Request
 
+from datasource.protocol.answers import Asker
+from datasource.protocol.cache import Cache
 from datasource.protocol.database import Database
-from datasource.protocol.errors import ApiError, unauthorized
+from datasource.protocol.errors import RETRY, ApiError, unauthorized
+from datasource.protocol.gates import Gates
+from datasource.protocol.settings import Settings
 from datasource.protocol.tokens import digest
 
 COOKIE = "chatkpi"
 BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/=-]{1,200})")
+WAIT_SECONDS = 15.0  # for one of the token's places, as long as its other questions take them
 
 
 def token_of(request: Request) -> bytes:
@@ -26,11 +33,51 @@ def token_of(request: Request) -> bytes:
     return digest(match[1])
 
 
-def count(database: Database, token: bytes, allowed: int) -> None:
-    """Count a request. Raises ApiError 429 beyond so many of a token a minute (0: no limit)."""
-    if not allowed:
-        return
-    found = database.write("SELECT kpi_http.seconds_to_wait(%s, %s)", token, allowed)
-    if found and found[0][0] is not None:
-        message, retry = f"This token may ask {allowed} times a minute.", str(found[0][0])
-        raise ApiError(429, "too_many_requests", message, {"Retry-After": retry})
+class Access:
+    """The way of every token to the database: as often a minute, and as much at once, as it may."""
+
+    def __init__(self, database: Database, cache: Cache, settings: Settings) -> None:
+        self.database, self.cache = database, cache
+        self._settings = settings
+        self._gates = Gates(settings.requests_here)
+
+    def limit_rate(self, token: bytes) -> None:
+        """Count a request of a token. Raises ApiError 429 when it has asked too often a minute."""
+        allowed = self._settings.rate
+        if not allowed:
+            return
+        found = self.database.write("SELECT kpi_http.seconds_to_wait(%s, %s)", token, allowed)
+        if found and found[0][0] is not None:
+            message, retry = f"This token may ask {allowed} times a minute.", str(found[0][0])
+            raise ApiError(429, "too_many_requests", message, {"Retry-After": retry})
+
+    @contextmanager
+    def asking(self, token: bytes) -> Iterator[Asker]:
+        """Count a request of a token and give what answers its questions.
+
+        Who has no valid token is told that, whatever else is wrong with the question; a database
+        that is busy or away is not asked once more.
+        """
+        self.limit_rate(token)
+        asker = Asker(token, self.database, self.cache)
+        try:
+            yield asker
+        except ApiError as refusal:
+            if refusal.status < 429:
+                asker.check()
+            raise
+
+    @contextmanager
+    def place(self, token: bytes) -> Iterator[None]:
+        """Take one of a token's places for as long as the block lasts.
+
+        Raises ApiError 429 when none comes free, because as many of its questions are being
+        answered as may be at once.
+        """
+        if not self._gates.enter(token, WAIT_SECONDS):
+            message = f"This token may ask {self._settings.token_requests} questions at once."
+            raise ApiError(429, "too_many_at_once", message, RETRY)
+        try:
+            yield
+        finally:
+            self._gates.leave(token)

@@ -1,20 +1,35 @@
 """The Flask application: `gunicorn 'datasource.protocol.app:create_app()'`."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
+from time import sleep
 
 import psycopg
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 
-from datasource.protocol import access, cache, errors, guides, health, logs
-from datasource.protocol.answers import POSTS, Answerer, Asker
-from datasource.protocol.database import Database
-from datasource.protocol.errors import ApiError
+from datasource.protocol import errors, guides, logs, pages, status
+from datasource.protocol.access import Access, token_of
+from datasource.protocol.answers import POSTS, Answerer
+from datasource.protocol.cache import Cache
+from datasource.protocol.connection import TooSlow
+from datasource.protocol.database import Database, from_database
+from datasource.protocol.errors import REFUSALS, ApiError
 from datasource.protocol.export import export
 from datasource.protocol.question import parse
+from datasource.protocol.settings import Settings
+
+BODY_BYTES = 1 << 20
+LARGE = 1 << 16  # bytes of a body or an answer from which it counts as large
+PIECE_LINES = 200  # of a file that are sent at once
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -26,71 +41,105 @@ HEADERS = {
 }
 
 
-def create_app(url: str | None = None, *, pool_size: int = 4) -> Flask:
+def create_app(url: str | None = None, *, settings: Settings | None = None) -> Flask:
     """Make the server for a database, by default that of DATABASE_URL; connects when first asked.
 
-    CHATKPI_NOW, CHATKPI_SERVER_URL, CHATKPI_RATE (requests a minute and token),
-    CHATKPI_MAX_BEHIND (minutes) and CHATKPI_CACHE (MiB of answers a process, 0: none) are read
-    here. Raises StoreError when there is no database named.
+    Its settings, CHATKPI_NOW and CHATKPI_SERVER_URL are read from the environment here. Raises
+    StoreError when there is no database named, ValueError for a setting that cannot be used.
     """
     templates = Path(__file__).with_name("templates")
     app = Flask("chatkpi", static_folder=None, template_folder=templates)
-    app.config.update(MAX_CONTENT_LENGTH=1 << 20, PROVIDE_AUTOMATIC_OPTIONS=False)
+    # Werkzeug refuses a stream that reaches its limit, even one that ends there.
+    app.config.update(MAX_CONTENT_LENGTH=BODY_BYTES + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
-    app.extensions["database"] = database = Database(url, pool_size)
-    app.extensions["cache"] = kept = cache.of_environment()
+    settings = settings or Settings.of_environment()
+    app.extensions["database"] = database = Database(url, settings)
+    app.extensions["cache"] = kept = Cache(settings.cache)
+    access = Access(database, kept, settings)
     logs.register(app)
-    health.register(app, database, kept)
+    status.register(app, database, kept, settings.max_behind)
+    pages.register(app, access)
     guides.register(app)
-    _answer_questions(app, database, kept, int(os.environ.get("CHATKPI_RATE") or 0))
+    _answer_questions(app, access)
     app.register_error_handler(ApiError, ApiError.response)
     app.register_error_handler(HTTPException, lambda e: errors.from_http(e).response())
-    app.register_error_handler(psycopg.Error, lambda e: errors.from_database(e).response())
+    app.register_error_handler(psycopg.Error, lambda e: from_database(e).response())
+    for unread in (ParseException, NoMoreData):
+        app.register_error_handler(unread, lambda e: ApiError(400, *REFUSALS[400]).response())
+    app.register_error_handler(TooSlow, lambda e: errors.incomplete().response())
     app.register_error_handler(Exception, lambda e: errors.internal(e).response())
     app.after_request(_secured)
     return app
 
 
-def _answer_questions(app: Flask, database: Database, kept: cache.Cache, rate: int) -> None:
+def _answer_questions(app: Flask, access: Access) -> None:
     """Add the paths that need a token."""
 
-    @contextmanager
-    def asking() -> Iterator[Asker]:
-        token = access.token_of(request)
-        access.count(database, token, rate)
-        asker = Asker(token, database, kept)
-        try:
-            yield asker
-        except ApiError as refusal:
-            # Who has no valid token is told that, whatever else is wrong with the question; a
-            # database that is busy or away is not asked once more.
-            if refusal.status < 429:
-                asker.check()
-            raise
-
     def add(path: str, answerer: Answerer) -> None:
-        def posted() -> Response:
-            with asking() as asker:
-                answer = answerer(asker, parse(_body()))
-            return Response(f"[{answer.body}]", mimetype="application/json", headers=answer.headers)
-
-        app.post(path, endpoint=path)(posted)
+        app.post(path, endpoint=path)(lambda: _posted(access, answerer))
 
     @app.get("/export/<name>.csv")
     def exported(name: str) -> Response:
-        with asking() as asker:
-            lines, headers = export(asker, name, request.args)
-        return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
+        token = token_of(request)
+        with access.asking(token) as asker, access.place(token):
+            lines, headers, end = export(asker, name, request.args)
+        if request.method == "HEAD":
+            end()
+            lines = iter(())
+        content = _in_pieces(lines)
+        response = Response(content, content_type="text/csv; charset=utf-8", headers=headers)
+        response.call_on_close(end)
+        return response
 
     for path, post in POSTS.items():
         add(path, post.answer)
 
 
+def _posted(access: Access, answerer: Answerer) -> Response:
+    """Answer a question in one of its token's places.
+
+    A body that may be large is read in the place too, and by a valid token only: so there are
+    never many of them in memory. A large answer keeps its place until it is sent.
+    """
+    token = token_of(request)
+    with access.asking(token) as asker, ExitStack() as place:
+        is_short = (request.content_length or LARGE) < LARGE
+        body = _body() if is_short else None
+        place.enter_context(access.place(token))
+        if body is None:
+            asker.check()
+            body = _body()
+        answer = answerer(asker, parse(body))
+        sent = f"[{answer.body}]".encode()
+        response = Response(sent, mimetype="application/json", headers=answer.headers)
+        if len(sent) > LARGE:
+            held = place.pop_all()
+            response.response = _held(sent, held)
+            response.call_on_close(held.close)
+    return response
+
+
+def _held(body: bytes, place: ExitStack) -> Iterator[bytes]:
+    with place:
+        yield body
+
+
+def _in_pieces(lines: Iterator[str]) -> Iterator[bytes]:
+    """Give the lines of a file some together; other requests have their turn between them."""
+    while piece := "".join(islice(lines, PIECE_LINES)):
+        yield piece.encode()
+        sleep(0)
+
+
 def _body() -> bytes:
+    """Return the body of the request, which must be JSON, of at most 1 MiB."""
     if request.headers.get("Content-Encoding", "identity") != "identity" or not request.is_json:
         raise UnsupportedMediaType
     body = request.get_data(cache=False)
-    request.stream.read(1)  # a chunked body that goes on is refused here
+    if len(body) > BODY_BYTES:
+        raise RequestEntityTooLarge
+    if len(body) < (request.content_length or 0):
+        raise BadRequest  # the client ended before it had sent what it announced
     return body
 
 

@@ -1,6 +1,5 @@
-"""Answers kept by each process: for a question as understood, whoever spelled it however."""
+"""The answers that each process keeps, by their normalised questions (least recently used out)."""
 
-import os
 import threading
 from collections import OrderedDict
 from typing import NamedTuple
@@ -57,11 +56,6 @@ class Cache:
                 self.counts["bytes"] += size
             while self.counts["bytes"] > self.room:
                 self.counts["bytes"] -= self._kept.popitem(last=False)[1][1]
-
-
-def of_environment() -> Cache:
-    """Return the cache that CHATKPI_CACHE (MiB a process) gives room to."""
-    return Cache(float(os.environ.get("CHATKPI_CACHE") or 32))
 
 
 OFF = Cache(0)

@@ -1,16 +1,17 @@
-"""One shape for every error, and what the database's errors mean to a caller."""
+"""The one shape that every error has, whether server, application or database refuses."""
 
 import logging
+import re
 import uuid
 
 import orjson
-import psycopg
 from flask import Response, has_request_context
 from werkzeug.exceptions import HTTPException
 
 from datasource.protocol import logs
 
 log = logging.getLogger("chatkpi")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Headers = dict[str, str] | None
 RETRY = {"Retry-After": "5"}
@@ -53,50 +54,29 @@ class ApiError(Exception):
     def raw(self) -> bytes:
         """Return the same as HTTP, for a request that no application has read."""
         body = orjson.dumps(self.shape)
-        head = (
-            f"HTTP/1.1 {self.status} {self.shape['message']}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode("ascii") + body
+        headers = {
+            "Connection": "close",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(self.headers or {}),
+        }
+        lines = [f"HTTP/1.1 {self.status} {self.shape['message']}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 def one_line(text: str) -> str:
-    r"""Return at most 200 printable ASCII characters; others become \uXXXX."""
-    units = memoryview(text.encode("utf-16", "surrogatepass")).cast("H")[1:]
-    parts = [chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in units[:200]]
-    while len("".join(parts)) > 200:
-        parts.pop()
-    return "".join(parts)
+    r"""Return a text as at most 200 printable ASCII characters; others become escapes like \xe9."""
+    escaped = text.encode("ascii", "backslashreplace").decode("ascii")
+    return CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", escaped)[:200]
 
 
 def from_http(error: HTTPException) -> ApiError:
-    """Translate what Flask refuses: no such path or method, a body too large or broken."""
+    """Translate what Flask refuses: no such path or method, a body that is too large or broken."""
     status = error.code if error.code in REFUSALS else 400
     methods = getattr(error, "valid_methods", None)
     allow = {"Allow": ", ".join(sorted(methods))} if methods else None
     return ApiError(status, *REFUSALS[status], allow)
-
-
-def unavailable(error: BaseException) -> ApiError:
-    """Return the refusal for a database that cannot answer now."""
-    log.warning("the database cannot answer: %s", str(error).strip().partition("\n")[0])
-    hint = "Is it running, and has `chatkpi init` been run? This server goes on trying."
-    return ApiError(503, "unavailable", "The database cannot be reached.", RETRY, hint=hint)
-
-
-def from_database(error: psycopg.Error) -> ApiError:
-    """Translate an error of the database: a refused question, a slow one, or trouble."""
-    state, diag = error.sqlstate or "", error.diag
-    if state.startswith(("KP", "22")):
-        return of_question(
-            state, diag.constraint_name or "", diag.message_primary or "", diag.message_hint
-        )
-    if state == "57014":
-        hint = "Ask for a shorter range or fewer groups."
-        return ApiError(503, "too_slow", "The answer took too long.", RETRY, hint=hint)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state == "3F000":
-        return unavailable(error)
-    return internal(error)
 
 
 def of_question(state: str, code: str, message: str, hint: str | None) -> ApiError:
@@ -106,6 +86,12 @@ def of_question(state: str, code: str, message: str, hint: str | None) -> ApiErr
     if state == "KP401":
         return unauthorized(message)
     return ApiError(int(state[2:]), code, message, hint=hint or None)
+
+
+def incomplete() -> ApiError:
+    """Return the refusal of a request whose head or body did not arrive in time."""
+    detail = "It did not arrive in time."
+    return ApiError(400, *REFUSALS[400], detail=detail)
 
 
 def unauthorized(message: str) -> ApiError:

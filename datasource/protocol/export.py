@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from types import SimpleNamespace
@@ -32,8 +32,10 @@ is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 
 def export(
     asker: Asker, name: str, args: MultiDict[str, str]
-) -> tuple[Iterator[str], dict[str, str]]:
-    """Return the lines of the file of a KPI or of a list, and the headers with them.
+) -> tuple[Iterator[str], dict[str, str], Callable[[], None]]:
+    """Return the lines of the file of a KPI or of a list, its headers, and its end.
+
+    The end is to be called when no more lines will be taken: it gives the connection back.
 
     The rows come a batch at a time, however many they are; the first before this returns, so
     that what is refused is refused with its status.
@@ -53,7 +55,7 @@ def export(
         statement, asker.token, Jsonb(asked)
     )
     statement = "SELECT kpi_http.export_rows(%s, %s)"
-    rows = asker.database.stream(statement, asker.token, Jsonb(asked))
+    rows = asker.database.download(asker.token, statement, Jsonb(asked))
     first = list(islice(rows, 1))
     headers = Answer(starts, ends, "").headers
     file = f"{name}_{_days(asked, zone)}.csv"
@@ -64,7 +66,7 @@ def export(
         texts = [*texts]
         columns = [*dict.fromkeys(field for row in texts for field in row)] or columns
     mark = [BYTE_ORDER_MARK] if args.get("bom") == "1" else []
-    return chain(mark, lines(columns, texts, zone)), headers
+    return chain(mark, lines(columns, texts, zone)), headers, rows.close
 
 
 def _days(asked: Fields, zone: str) -> str:

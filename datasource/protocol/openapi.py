@@ -90,7 +90,7 @@ def _others() -> list[tuple[str, str, Schema]]:
     signed = _operation(
         "Keeps a token in a cookie.",
         gone,
-        *(400, 401, 413, 429, 503),
+        *(400, 401, 403, 413, 429, 503),
         security=[],
         requestBody={"content": form},
     )

@@ -1,15 +1,19 @@
 """Who may ask, what they see, and what happens when the database cannot answer."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import conninfo_to_dict
 
 from datasource.protocol import tokens
 from datasource.protocol.app import create_app
+from datasource.protocol.settings import Settings
+from datasource.protocol.status import GAUGES
 from datasource.store.errors import StoreError
 from tests.conftest import Databases
 from tests.datasource.protocol.client import MARCH, Client, served
@@ -109,6 +113,48 @@ def test_a_cookie_is_for_looking(client: Client) -> None:
     refused(browser.get("/export/messages.csv", headers={"Authorization": "Bearer x"}), 401)
 
 
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({}, 303),
+        ({"Origin": "http://localhost"}, 303),
+        ({"Origin": "https://LOCALHOST"}, 303),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://name.of.a.proxy"}, 303),
+        ({"Sec-Fetch-Site": "none"}, 303),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://localhost:81"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "http://localhost@evil.example"}, 403),
+        ({"Origin": "http://evil.example/localhost"}, 403),
+        ({"Origin": "localhost"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://localhost, https://evil.example"}, 403),
+        ({"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"}, 403),
+        ({"Origin": "https://evil.example", "Forwarded": "host=evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 403),
+    ],
+)
+def test_no_other_site_signs_in(client: Client, headers: dict[str, str], status: int) -> None:
+    token = client.headers["Authorization"].removeprefix("Bearer ")
+    answers = [
+        client.http.post("/session", data={"token": token}, headers=headers),
+        client.http.get(f"/?token={token}", headers=headers),
+    ]
+    for answer in answers:
+        assert answer.status_code == status
+        assert ("Set-Cookie" in answer.headers) == (status == 303)
+        if status == 403:
+            refused(answer, 403, "foreign_origin")
+
+
+def test_a_form_is_small(client: Client) -> None:
+    refused(client.http.post("/session", data={"token": "x" * 5000}), 413, "too_large")
+    refused(client.http.post("/session", data={"token": "x" * 1000}), 401)
+
+
 def test_the_login_can_do_nothing_else(client: Client) -> None:
     relations = client.connection.execute(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname LIKE 'kpi%' "
@@ -141,13 +187,19 @@ def test_rate_limit(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
             break
     refused(answers[2], 429, "too_many_requests")
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
+    html = {"Accept": "text/html"}
+    refused(limited.get("/", headers={**one, **html}), 429, "too_many_requests")
+    token = one["Authorization"].removeprefix("Bearer ")
+    refused(limited.get(f"/?token={token}"), 429, "too_many_requests")
+    refused(limited.post("/session", data={"token": token}), 429, "too_many_requests")
+    assert limited.get("/", headers=html).status_code == 200
     assert limited.post("/rows", json=TOTAL, headers=other).status_code == 200
     assert limited.get("/health").status_code == 200
 
 
 def test_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasource.protocol.database.WAIT_SECONDS", 0.2)
-    app = create_app(client.url, pool_size=1)
+    app = create_app(client.url, settings=Settings(connections=1))
     database = app.extensions["database"]
     with database.connection():
         answer = app.test_client().post("/rows", json=TOTAL, headers=client.headers)
@@ -205,6 +257,22 @@ def test_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "chatkpi_behind_seconds 120" in client.get("/metrics", headers={}).text
     finally:
         client.connection.execute("DELETE FROM kpi_admin.load WHERE taken = 1")
+
+
+def test_figures_for_prometheus(client: Client) -> None:
+    answer = client.get("/metrics", headers={})
+    assert answer.content_type.startswith("text/plain; version=")
+    found = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    kinds = {name: (family.type, bool(family.documentation)) for name, family in found.items()}
+    gauges = ("info", "database_up", *GAUGES, "cache_bytes")
+    expected = {f"chatkpi_{name}": ("gauge", True) for name in gauges}
+    expected |= {f"chatkpi_cache_{name}": ("counter", True) for name in ("hits", "misses")}
+    assert kinds == expected
+    state = client.connection.execute("SELECT * FROM kpi_http.state()").fetchone()
+    for name, value in list(zip(GAUGES, state, strict=True))[1:]:
+        assert found[f"chatkpi_{name}"].samples[0].value == value
+    for name in ("cache_hits", "cache_misses", "cache_bytes"):
+        assert found[f"chatkpi_{name}"].samples[0].labels == {"worker": str(os.getpid())}
 
 
 def test_headers_and_head(client: Client) -> None:
