@@ -1,9 +1,10 @@
 """Many clients against the server while data are refreshed and PostgreSQL is restarted once.
 
-    python -m bench.soak [SECONDS]
+    python -m bench.soak [SECONDS [SECONDS OF EACH KIND OF SLOW CLIENTS]]
 
 Counts wrong answers, 500s and errors while the database is up, and says how soon answers are
-right again after the restart. Exit code 1 when any of them is not as it should be.
+right again after the restart. Then slow clients of each kind, beside one that is not to notice
+them (bench/slow.py). Exit code 1 when anything is not as it should be.
 """
 
 import json
@@ -25,6 +26,8 @@ from typing import Any
 import psycopg
 
 from bench.place import running
+from bench.slow import CLIENTS as CLIENTS_SLOW
+from bench.slow import slow
 from datasource import demo
 from datasource.catalog import Catalog
 from datasource.cli.server import GUNICORN
@@ -165,8 +168,8 @@ def serving(url: str) -> AbstractContextManager[int]:
     return running(program, {"DATABASE_URL": url, "CHATKPI_NOW": NOW, "CHATKPI_LOG": "warning"})
 
 
-def filled(url: str, folder: Path) -> str:
-    """Load made-up data; return a token for all of them."""
+def filled(url: str, folder: Path) -> tuple[str, str]:
+    """Load made-up data; return two tokens for all of them."""
     path = folder / "demo.ndjson"
     with path.open("wb") as file:
         file.writelines(demo.lines(EVENTS, days=400, until=datetime(2026, 6, 15, 12, tzinfo=UTC)))
@@ -174,15 +177,15 @@ def filled(url: str, folder: Path) -> str:
         init(connection, Catalog.read())
         load(connection, [path], err=lambda line: None)
         refresh(connection, Catalog.read())
-        return tokens.create(connection, "soak", None)
+        return tokens.create(connection, "soak", None), tokens.create(connection, "slow", None)
 
 
-def soak(seconds: float, folder: Path) -> bool:
+def soak(seconds: float, slow_seconds: float, folder: Path) -> bool:
     """Run it all; say what was seen, and whether it is as it should be."""
     os.environ["CHATKPI_NOW"] = NOW
     home, seen = folder / "home", Seen()
     url = embedded.url(home)
-    token = filled(url, folder)
+    token, slow_token = filled(url, folder)
     with serving(url) as port:
         first = HTTPConnection("127.0.0.1", port)
         right = [ask(first, token, question)[1] for question in SETTLED]
@@ -200,7 +203,10 @@ def soak(seconds: float, folder: Path) -> bool:
         seen.stop.set()
         for thread in threads:
             thread.join()
-    return told(seen, gone, back, seconds)
+    is_good = told(seen, gone, back, seconds)
+    with serving(url) as port:
+        print(f"{CLIENTS_SLOW} slow clients of each kind, {slow_seconds:.0f} s each", flush=True)
+        return slow(port, slow_token, token, SETTLED[0], slow_seconds) and is_good
 
 
 def told(seen: Seen, gone: float, back: float, seconds: float) -> bool:
@@ -224,11 +230,12 @@ def told(seen: Seen, gone: float, back: float, seconds: float) -> bool:
 
 
 def main() -> int:
-    """Run for as many seconds as the command line says, by default 60."""
+    """Run for as many seconds as the command line says, by default 60 and 60 of each kind."""
     folder = Path(tempfile.mkdtemp(prefix="chatkpi-soak-"))
     folder.chmod(0o755)
     try:
-        return 0 if soak(float(sys.argv[1] if len(sys.argv) > 1 else 60), folder) else 1
+        seconds, slow_seconds = [*map(float, sys.argv[1:]), 60.0, 60.0][:2]
+        return 0 if soak(seconds, slow_seconds, folder) else 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
