@@ -112,3 +112,43 @@ def test_the_version_is_written_once() -> None:
 
     assert metadata("chatkpi")["Version"] == __version__
     assert f'"{__version__}"' not in (TOP / "pyproject.toml").read_text(encoding="utf-8")
+
+
+ARCHITECTURE = TOP / "docs" / "architecture.md"
+
+
+@pytest.mark.parametrize(
+    "path", [ARCHITECTURE, TOP / "docs" / "recipes.md", TOP / "CONTRIBUTING.md"]
+)
+def test_files_that_are_named_are_there(path: Path) -> None:
+    named = re.findall(
+        r"`((?:views|datasource|tests|docs|bench|dashboards_json|provisioning)/[\w./-]*)`",
+        path.read_text(encoding="utf-8"),
+    )
+    made_up = {"views/kpi/experience/clicks.sql", "views/kpi/experience/clicks.nl.txt"}
+    assert named and [one for one in named if not (TOP / one).exists() and one not in made_up] == []
+
+
+def test_what_the_architecture_names_in_sql_is_there() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    schema = "".join(text for _, text in texts("views/schema"))
+    facts = {path.stem for path in (TOP / "views" / "facts").glob("*.sql")}
+    kpis = {path.stem for path in (TOP / "views" / "kpi").glob("*/*.sql")}
+    for schema_name, thing in set(re.findall(r"`(kpi\w*)\.(\w+)", text)):
+        made = rf"CREATE [A-Z ]*(FUNCTION|TABLE|VIEW|TYPE) [A-Z ]*{schema_name}\.{thing}\b"
+        assert (
+            re.search(made, schema)
+            or (schema_name == "kpi_fact" and thing in facts)
+            or (schema_name in ("kpi", "kpi_hits") and thing in kpis)
+        ), f"{schema_name}.{thing}"
+    for number, rest in re.findall(r"`(\d\d)_(\w+)\.sql`", text):
+        assert (TOP / "views" / "schema" / f"{number}_{rest}.sql").exists()
+    for schema_name in re.findall(r"^\| `(kpi\w*)` \|", text, re.M):
+        assert re.search(rf"CREATE SCHEMA (IF NOT EXISTS )?{schema_name}\b", schema), schema_name
+
+
+def test_every_schema_is_in_the_architecture() -> None:
+    schema = "".join(text for _, text in texts("views/schema"))
+    made = set(re.findall(r"CREATE SCHEMA (?:IF NOT EXISTS )?(\w+)", schema))
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    assert {name for name in made if f"`{name}`" not in text} == set()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-FAMILIES = ("experience", "module", "messaging", "potential", "after_sales", "bots")
 HEADER = re.compile(r"--\s*(\w+):[ \t]*(.*)\n")
 REQUIRED = {"title", "description", "unit", "counting", "source"}
 OPTIONAL = {"dims", "grain", "distribution", "level"}
@@ -24,9 +23,10 @@ class DefinitionError(Exception):
 class Dim:
     """A dimension.
 
-    `title`, `title_nl`: its name. `missing`: the value of what has none. `entity`: the record
-    type whose ids are its values, if they are ids. `parent_of`: the dimension whose record
-    names it (the parent of now), in the field that is called like it.
+    `title`, `title_nl`: its name. `missing`: its value where there is none. `entity`: the record
+    type whose ids are its values, if they are ids. `parent_of`: the dimension whose record has it
+    as a field: `folder` has `parent_of` experience, so the present record of the experience says
+    which folder it is.
     """
 
     title: str
@@ -36,9 +36,16 @@ class Dim:
     parent_of: str | None = None
 
 
-DIMS = {
-    name: Dim(**{"missing": f"no {name}"} | row)
-    for name, row in tomllib.loads(Path(__file__).with_name("dims.toml").read_text("utf-8")).items()
+def _table(name: str) -> dict[str, dict[str, str]]:
+    """Return a table of words beside this file."""
+    return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+DIMS = {name: Dim(**{"missing": f"no {name}"} | row) for name, row in _table("dims.toml").items()}
+# The title of each family by language, in the order in which people read them.
+FAMILIES = {
+    name: {"en": row["title"], "nl": row["title_nl"]}
+    for name, row in _table("families.toml").items()
 }
 
 
@@ -96,7 +103,7 @@ class Catalog:
 
     @classmethod
     def read(cls, folder: Path | None = None) -> "Catalog":
-        """Reads a folder of definitions, by default the package's own. Raises DefinitionError."""
+        """Read a folder of definitions, by default the package's own. Raises DefinitionError."""
         folder = folder or views_folder()
         listed = folder / "kpi" / "order.txt"
         order = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
@@ -114,21 +121,21 @@ class Catalog:
 
 
 def views_folder() -> Path:
-    """The definitions that came with the package: beside it in a checkout, inside it in a wheel."""
+    """Return the folder of definitions: beside the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "views"
     return inside if inside.is_dir() else package.parent / "views"
 
 
 def refuse(path: Path, mistakes: Mapping[str, object]) -> None:
-    """Raises DefinitionError with the words of the first mistake that was made (is true)."""
-    for words, is_made in mistakes.items():
-        if is_made:
-            raise DefinitionError(f"{path}: {words}")
+    """Raise DefinitionError with the words of all mistakes that were made (whose value is true)."""
+    made = [words for words, is_made in mistakes.items() if is_made]
+    if made:
+        raise DefinitionError(f"{path}: {'; '.join(made)}")
 
 
 def _split(path: Path) -> tuple[list[tuple[str, str]], str]:
-    """A definition file's header, as (key, value) a line, and what follows it."""
+    """Return a definition file's header, (key, value) for each line, and the SQL below it."""
     text, at, header = path.read_text(encoding="utf-8"), 0, []
     while line := HEADER.match(text, at):
         header.append((line[1], line[2].strip()))
@@ -137,11 +144,12 @@ def _split(path: Path) -> tuple[list[tuple[str, str]], str]:
 
 
 def _missing(header: Mapping[str, str], keys: set[str]) -> dict[str, bool]:
+    """Return a mistake for each key that a header should have: whether it lacks it."""
     return {f"the header has no `-- {key}: …`": not header.get(key) for key in sorted(keys)}
 
 
 def _kpi(path: Path) -> Kpi:
-    """One KPI file and its translation beside it."""
+    """Read one KPI's file and the translation beside it."""
     lines, definition = _split(path)
     header = dict(lines)
     dutch = path.with_suffix(".nl.txt")
@@ -161,7 +169,9 @@ def _kpi(path: Path) -> Kpi:
             f"unknown dimension {unknown_dims}": unknown_dims,
             f"unknown grain {grain}": grain not in ("day", "month"),
             f"its Dutch words are missing, in {dutch.name} beside it": not dutch.is_file(),
-            f"{dutch.name} needs a line `title: …` and a line `description: …`": len(words) < 2,
+            f"{dutch.name} needs a line `title: …` and a line `description: …`": (
+                dutch.is_file() and len(words) < 2
+            ),
         },
     )
     return Kpi(
@@ -184,7 +194,7 @@ def _kpi(path: Path) -> Kpi:
 
 
 def _fact(path: Path) -> Fact:
-    """One fact file."""
+    """Read one fact's file."""
     lines, select = _split(path)
     header = dict(lines)
     refuse(path, _missing(header, {"description", "key"}))
@@ -194,7 +204,7 @@ def _fact(path: Path) -> Fact:
 
 
 def in_order(facts: dict[str, Fact]) -> list[Fact]:
-    """The facts so that each comes after those it is made from."""
+    """Return the facts in such an order that each comes after those it is made from."""
     made_from = {
         name: [
             other

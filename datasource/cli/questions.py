@@ -81,7 +81,7 @@ def _show(form: str, columns: list[str], found: list[dict[str, Any]]) -> None:
 
 
 def explain(given: Namespace) -> None:
-    """A definition, its views, and a query plan."""
+    """Print a definition, its views, and a query plan."""
     with connect() as connection:
         [(made_of, explain)] = connection.execute(EXPLAIN.read_bytes(), [given.id.kpi_id])
         plan = [line for (line,) in connection.execute(explain)]

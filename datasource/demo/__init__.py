@@ -16,14 +16,14 @@ __all__ = ["lines", "tenants"]
 
 
 def tenants() -> list[str]:
-    """Ids of the demo's organizations, the largest first."""
+    """Return the ids of the demo's organizations, the largest first."""
     return [tenant.id for tenant in TENANTS]
 
 
 def lines(
     events: int = 1_000_000, seed: int = 1, days: int = 730, until: datetime | None = None
 ) -> Iterator[bytes]:
-    """The records as NDJSON lines (UTF-8, each with its line break): entities, then events.
+    """Give the records as NDJSON lines (UTF-8, each with its line break): entities, then events.
 
     `events` is the number of different events; about two in a thousand come twice. They happen
     on the `days` local dates up to `until` (aware; default: now, cut to the minute), none later,

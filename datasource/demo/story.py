@@ -49,7 +49,7 @@ def _date(day: int) -> str:
 
 
 def campaign(tenant: Tenant, day: date) -> str:
-    """The season of an experience that is pushed on a local day: "december", "week" or ""."""
+    """Return the season that is pushed on a local day: "december", "week" or ""."""
     if day.month == 12 and day.day <= 24 and tenant.business != "financial_services":
         return "december"
     return "week" if (day.toordinal() // 7 + len(tenant.id)) % 7 == 0 else ""
@@ -97,11 +97,11 @@ class Story:
         return round(datetime.combine(day, time(), self.zone).timestamp() * 1000)
 
     def _pick(self, deck: Sequence[str], bias: float = 1) -> str:
-        """One of the deck; above 1, `bias` favours the first ones."""
+        """Draw one of the deck; above 1, `bias` favours the first ones."""
         return deck[int(self.random() ** bias * len(deck))]
 
     def _weight(self, progress: float, day: date) -> float:
-        """How busy a local day is: growth, season, weekday, campaigns, chance, cut at `until`."""
+        """Return how busy a local day is: growth, season, weekday, campaigns, chance."""
         weight: float = (0.6 + 0.8 * progress) * WORLD["seasons"][day.month - 1]
         weight *= 0.85 + 0.3 * self.random()
         if day.weekday() > 4:
@@ -115,7 +115,7 @@ class Story:
         )
 
     def _elapsed(self, midnight: int) -> float:
-        """The part of `hours` between a local midnight and `until`."""
+        """Return the part of `hours` between a local midnight and `until`."""
         hour, rest = divmod(max(0, self.until - midnight), DAY // 24)
         if hour > 23:
             return self.hours[-1]
@@ -164,7 +164,7 @@ class Story:
                 self._invite(start)
 
     def _start(self, midnight: int) -> int:
-        """An instant of the day under way, drawn from the hours that have passed."""
+        """Return an instant of the day under way, drawn from the hours that have passed."""
         x = self.random() * self.end
         hour = bisect(self.hours, x) - 1
         if hour > 23:
@@ -192,7 +192,7 @@ class Story:
         self.out.append((at, line))
 
     def _contact(self) -> tuple[str, str]:
-        """A new or a returning contact: the field that names it, the one of its device."""
+        """Return a new or a returning contact: the field that names it, the one of its device."""
         n, random = self.contacts, self.random
         if n < 3 or (x := random()) < 0.5:
             pick = 0
@@ -206,7 +206,7 @@ class Story:
         return f'"contact":"c{pick}"', f',"device":"{device}"' if device else ""
 
     def _chat(self, t: int, experience: Experience, tour: bool = False) -> None:
-        """One contact goes through an experience until it loses interest."""
+        """Tell how one contact goes through an experience until it loses interest."""
         put, random = self._put, self.random
         contact, device = self._contact()
         base = f'{contact},"experience":"{experience.id}"{device}'
@@ -250,7 +250,7 @@ class Story:
             self.deleted.add(int(contact[12:-1]))
 
     def _module(self, t: int, kind: str, dims: str, tour: bool) -> int:
-        """What the contact does in one module; the instant when it is done."""
+        """Tell what the contact does in one module; return the instant when it is done."""
         random = self.random
         for chance, event, owns, instead in self.beats.get(kind, ()):
             if tour:
@@ -275,7 +275,7 @@ class Story:
         return t + 1000
 
     def _user(self, inbox: str = "") -> str:
-        """A member of staff as a field: mostly of the inbox's department if there is one."""
+        """Return a member of staff as a field: mostly of the inbox's department if there is one."""
         staff = self.people.users + self.people.former * self.early
         place = inbox[6:] if self.random() < 0.8 else ""  # the platform's own are in no department
         mates = [user for user, department in staff if department[4:] == place]
@@ -295,7 +295,7 @@ class Story:
         return t
 
     def _visit(self, t: int, contact: str, device: str) -> int:
-        """A contact looks at one to three pages of the website; the instant of the last."""
+        """Tell of a contact who looks at one to three pages; return the instant of the last."""
         self._put(t, "visit", contact + device)
         while self.random() < 0.3:
             t += 10_000 + int(self.random() * 10 * MINUTE)
@@ -313,7 +313,7 @@ class Story:
             self._put(t + 4000, "result", dims + user, self._pick(RESULTS[kind], 1.5))
 
     def _talk(self, t: int, tour: bool = False) -> None:
-        """A conversation: from the website or another channel, with a bot, staff or both."""
+        """Tell a conversation: from the website or another channel, with a bot, staff or both."""
         put, random = self._put, self.random
         contact, device = self._contact()
         channel = self._pick(TOUCHPOINTS)

@@ -2,8 +2,9 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -33,6 +34,7 @@ class Tenant:
     session_minutes: int = 30
 
 
+Add = Callable[..., None]  # takes the type of an entity, and its fields by name
 TENANTS = [Tenant(**row) for row in WORLD["tenants"]]
 
 
@@ -60,7 +62,7 @@ class Cast:
 
 
 def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
-    """Every entity of `tenant`, the same for the same arguments.
+    """Make every entity of `tenant`, the same for the same arguments.
 
     `months` (YYYY-MM, local, ascending) have potentials, sized for `monthly` events a month.
     """
@@ -78,10 +80,25 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
             }
         ]
     )
+    add = partial(_add, made, tenant)
+    _add_experiences(made, tenant, add)
+    departments = _add_places(made, tenant, add)
+    for channel in WORLD["channels"]:
+        add("channel", **channel)
+    _add_staff(made, tenant, departments, add)
+    for bot in WORLD["bots"]:
+        add("bot", **bot)
+    _add_potentials(tenant, months, monthly, add)
+    return made
 
-    def add(kind: str, **fields: object) -> None:
-        made.records.append({"type": kind, "tenant": tenant.id, **fields})
 
+def _add(made: Cast, tenant: Tenant, kind: str, **fields: object) -> None:
+    """Add the record of an entity."""
+    made.records.append({"type": kind, "tenant": tenant.id, **fields})
+
+
+def _add_experiences(made: Cast, tenant: Tenant, add: Add) -> None:
+    """Add experiences with their folders and modules."""
     plans = WORLD["experiences"]["large" if tenant is TENANTS[0] else "small"]
     for folder in dict.fromkeys(plan["folder"] for plan in plans):
         add("folder", id=folder.lower(), name=folder)
@@ -90,39 +107,50 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
         add("experience", id=ident, name=plan["name"], folder=plan["folder"].lower())
         modules = [(f"mod-{number}-{n}", kind) for n, kind in enumerate(plan["modules"], 1)]
         made.experiences.append(Experience(ident, plan.get("season", ""), plan["weight"], modules))
-        for n, (module, kind) in enumerate(modules, 1):
-            fork = {"next": [m for m, _ in modules[n : n + 2]]} if kind == "decision" else {}
+        for position, (module, kind) in enumerate(modules, 1):
+            following = [after for after, _ in modules[position : position + 2]]
+            fork = {"next": following} if kind == "decision" else {}
             add(
                 "module",
                 id=module,
                 experience=ident,
                 name=kind.replace("_", " ").capitalize(),
                 module_type=kind,
-                position=n,
+                position=position,
                 **fork,
             )
-    departments = []
+
+
+def _add_places(made: Cast, tenant: Tenant, add: Add) -> list[str]:
+    """Add locations, departments and inboxes; return the ids of the departments that are open."""
+    open_departments = []
     for p, place in enumerate(tenant.places, 1):
-        add("location", id=f"loc-{p}", name=place, active=p < 3)
+        is_open = p < 3
+        add("location", id=f"loc-{p}", name=place, active=is_open)
         for d, name in enumerate(WORLD["businesses"][tenant.business]["departments"], 1):
             department, inbox, called = f"dep-{p}-{d}", f"inbox-{p}-{d}", f"{name} {place}"
-            add("department", id=department, location=f"loc-{p}", name=called, active=p < 3)
+            add("department", id=department, location=f"loc-{p}", name=called, active=is_open)
             add("inbox", id=inbox, name=called, department=department)
-            if p < 3:
-                departments.append(department)
+            if is_open:
+                open_departments.append(department)
                 made.inboxes.append(inbox)
     made.inboxes.append("inbox-desk")
     add("inbox", id="inbox-desk", name="Shared desk")
-    for channel in WORLD["channels"]:
-        add("channel", **channel)
+    return open_departments
+
+
+def _add_staff(made: Cast, tenant: Tenant, departments: list[str], add: Add) -> None:
+    """Add users; those above level 1 are in a department, the others are the platform's own."""
     for n, member in enumerate(WORLD["staff"][: tenant.staff]):
         department = departments[n % len(departments)] if member["level"] > 1 else ""
         (made.users if member["active"] else made.former).append((member["id"], department))
         add("user", **member, **({"department": department} if department else {}))
-    for bot in WORLD["bots"]:
-        add("bot", **bot)
+
+
+def _add_potentials(tenant: Tenant, months: list[str], monthly: float, add: Add) -> None:
+    """Add a potential for each month; staff is named when it changes, other fields hold."""
     talk = monthly * (1 - tenant.chat)
-    for n, month in enumerate(months):  # staff is named when it changes, the others hold
+    for n, month in enumerate(months):
         size = talk * (1 + n / 24)
         fields = {
             "inbound_leads": round(size * 0.04) + 4,
@@ -134,19 +162,18 @@ def cast(tenant: Tenant, months: list[str], monthly: float) -> Cast:
             fields["sales_advisors"] = tenant.staff // 2 + n // 12
             fields["service_advisors"] = tenant.staff - tenant.staff // 2
         add("potential", month=month, **fields)
-    return made
 
 
 def fields(row: Mapping[str, object]) -> str:
-    """The fields of a record as they go on in a line of JSON: `,"name":value`."""
+    """Return the fields of a record as they go on in a line of JSON: `,"name":value`."""
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
     return f",{text[1:-1]}" if row else ""
 
 
 def nps_answers(rng: Random, languages: Iterable[str]) -> list[str]:
-    """Two thousand answers to draw from, as fields; six in ten have a text in one of `languages`.
+    """Make two thousand answers to draw from, as fields; six in ten have a text.
 
-    The scores of the first six are fixed, so that few answers show all there is.
+    Texts are in `languages`. The scores of the first six are fixed: few answers show all there is.
     """
     pools = [
         [

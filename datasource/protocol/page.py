@@ -14,17 +14,10 @@ from zoneinfo import ZoneInfo
 import orjson
 from flask import Response, render_template
 
+from datasource.catalog import FAMILIES
 from datasource.protocol.answers import Asker
 from datasource.protocol.question import EPOCH
 
-FAMILIES = {
-    "experience": "Experiences",
-    "module": "Modules",
-    "messaging": "Messaging",
-    "potential": "Potential",
-    "after_sales": "After sales",
-    "bots": "Bots",
-}
 UNITS = {"none": "", "percent": "%", "minutes": "min", "score -100..100": ""}
 WIDTH, HEIGHT = 120, 32
 is_plain = re.compile(r"[\w.-]+").fullmatch  # spells no list of values
@@ -36,9 +29,9 @@ def page(asker: Asker, tenant: str | None) -> Response:
     found = orjson.loads(asker.menu("page", {"tenant": tenant}))
     zone = ZoneInfo(found["zone"])
     kpis = [_kpi(kpi, found["tenant"], zone) for kpi in found["kpis"]]
-    kpis.sort(key=lambda kpi: (*FAMILIES, kpi["family"]).index(kpi["family"]))
+    kpis.sort(key=lambda kpi: [*FAMILIES].index(kpi["family"]))
     families = [
-        {"id": family, "title": FAMILIES.get(family, family), "kpis": list(of)}
+        {"id": family, "title": FAMILIES[family]["en"], "kpis": list(of)}
         for family, of in groupby(kpis, itemgetter("family"))
     ]
     tenants, chosen = found["tenants"] or [], found["tenant"]

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from datasource.catalog import DIMS, Catalog, Kpi
+from datasource.catalog import DIMS, FAMILIES, Catalog, Kpi
 
 TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text(encoding="utf-8"))
 ENTRY = """
@@ -31,9 +31,9 @@ def build(catalog: Catalog) -> dict[str, str]:
 def _page(catalog: Catalog, language: str) -> str:
     words = TEXTS[language]
     text = f"# {words['title']}\n\n{words['intro']}\n"
-    for family, name in words["families"].items():
+    for family, titles in FAMILIES.items():
         entries = (_entry(kpi, language) for kpi in catalog.kpis.values() if kpi.family == family)
-        text += f"\n## {name}\n" + "".join(entries)
+        text += f"\n## {titles[language]}\n" + "".join(entries)
     return text
 
 

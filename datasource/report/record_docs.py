@@ -6,7 +6,7 @@ It is made from the input contract and the definitions.
 import json
 from collections.abc import Iterable, Iterator
 
-from datasource.catalog import Catalog, Kpi
+from datasource.catalog import FAMILIES, Catalog, Kpi
 from datasource.compile import compile_kpis
 from datasource.report.kpi_docs import TEXTS
 from datasource.report.lineage import ANY, Lineage, lineage
@@ -36,13 +36,13 @@ def build(catalog: Catalog) -> dict[str, str]:
     every = compile_kpis(catalog)
     words = TEXTS["records"]
     page = f"{words['intro']}\n{words['which']}"
-    for family, title in TEXTS["en"]["families"].items():
+    for family, titles in FAMILIES.items():
         rows = (
             _which(kpi, lineage(kpi, every, catalog))
             for kpi in catalog.kpis.values()
             if kpi.family == family
         )
-        page += f"\n### {title}: numbers\n{WHICH_HEAD}" + "".join(rows)
+        page += f"\n### {titles['en']}: numbers\n{WHICH_HEAD}" + "".join(rows)
     page += f"\n{words['fields']}\n" + _table(_common())
     page += "\n## Events\n\nEach may have these, and most name a `contact`:\n\n"
     page += _table((known, "") for known in DIMENSIONS)

@@ -37,7 +37,9 @@ BEGIN
         SELECT prior, day FROM (
             SELECT day, lag(day) OVER w AS prior, day AT TIME ZONE zone_name - day AT TIME ZONE 'UTC' AS off,
                 lag(day AT TIME ZONE zone_name - day AT TIME ZONE 'UTC') OVER w AS prior_off
-            FROM generate_series(timestamptz '1999-12-25 00:00Z', timestamptz '2101-01-08 00:00Z', interval '1 day') AS day
+            FROM generate_series(
+                timestamptz '1999-12-25 00:00Z', timestamptz '2101-01-08 00:00Z', interval '1 day'
+            ) AS day
             WINDOW w AS (ORDER BY day)
         ) AS days WHERE off <> prior_off ORDER BY day
     LOOP
@@ -45,7 +47,9 @@ BEGIN
         high := change.day;
         WHILE high - low > interval '1 second' LOOP
             middle := date_trunc('second', low + (high - low) / 2);
-            IF middle AT TIME ZONE zone_name - middle AT TIME ZONE 'UTC' = low AT TIME ZONE zone_name - low AT TIME ZONE 'UTC' THEN
+            IF middle AT TIME ZONE zone_name - middle AT TIME ZONE 'UTC'
+                = low AT TIME ZONE zone_name - low AT TIME ZONE 'UTC'
+            THEN
                 low := middle;
             ELSE
                 high := middle;
@@ -70,15 +74,24 @@ $$;
 CREATE OR REPLACE FUNCTION kpi_admin.day_start(zone_name text, local_day date) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT local_day::timestamp AT TIME ZONE zone_name - CASE
-        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '3 hours') AT TIME ZONE zone_name)::date >= local_day THEN interval '3 hours'
-        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '2 hours') AT TIME ZONE zone_name)::date >= local_day THEN interval '2 hours'
-        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '1 hour') AT TIME ZONE zone_name)::date >= local_day THEN interval '1 hour'
-        WHEN ((local_day::timestamp AT TIME ZONE zone_name - interval '30 minutes') AT TIME ZONE zone_name)::date >= local_day THEN interval '30 minutes'
+        WHEN local_day
+            <= ((local_day::timestamp AT TIME ZONE zone_name - interval '3 hours') AT TIME ZONE zone_name)::date
+            THEN interval '3 hours'
+        WHEN local_day
+            <= ((local_day::timestamp AT TIME ZONE zone_name - interval '2 hours') AT TIME ZONE zone_name)::date
+            THEN interval '2 hours'
+        WHEN local_day
+            <= ((local_day::timestamp AT TIME ZONE zone_name - interval '1 hour') AT TIME ZONE zone_name)::date
+            THEN interval '1 hour'
+        WHEN local_day
+            <= ((local_day::timestamp AT TIME ZONE zone_name - interval '30 minutes') AT TIME ZONE zone_name)::date
+            THEN interval '30 minutes'
         ELSE interval '0'
     END
 $$;
 
--- The local date whose day holds an instant: where a clock goes back over midnight, the later date has begun and goes on.
+-- The local date whose day holds an instant: where a clock goes back over midnight, the later date has begun and goes
+-- on.
 CREATE OR REPLACE FUNCTION kpi_admin.local_day(zone_name text, instant timestamptz) RETURNS date
 LANGUAGE sql STABLE AS $$
     SELECT (instant AT TIME ZONE zone_name)::date
@@ -90,7 +103,10 @@ CREATE OR REPLACE FUNCTION kpi_admin.is_odd(zone_name text) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
         SELECT FROM kpi_admin.zone_period AS p WHERE p.zone = zone_name AND p.starts > '2000-01-01'
-            AND (p.odd OR (p.starts AT TIME ZONE p.zone)::date < ((p.starts - interval '1 second') AT TIME ZONE p.zone)::date)
+            AND (
+                p.odd
+                OR (p.starts AT TIME ZONE p.zone)::date < ((p.starts - interval '1 second') AT TIME ZONE p.zone)::date
+            )
     )
 $$;
 
@@ -98,25 +114,34 @@ $$;
 CREATE OR REPLACE FUNCTION kpi_admin.skipped_days(zone_name text, first_day date, last_day date) RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT count(*)::integer FROM kpi_admin.zone_period AS p
-    WHERE p.zone = zone_name AND p.skips_a_day AND (p.starts AT TIME ZONE p.zone)::date > first_day AND (p.starts AT TIME ZONE p.zone)::date <= last_day
+    WHERE p.zone = zone_name AND p.skips_a_day
+        AND (p.starts AT TIME ZONE p.zone)::date > first_day AND (p.starts AT TIME ZONE p.zone)::date <= last_day
 $$;
 
--- The local hour that holds `instant`, as [starts, ends): from a full hour of the local clock or a clock change to the next.
-CREATE OR REPLACE FUNCTION kpi_admin.hour_of(zone_name text, instant timestamptz, OUT starts timestamptz, OUT ends timestamptz)
+-- The local hour that holds `instant`, as [starts, ends): from a full hour of the local clock or a clock change to the
+-- next.
+CREATE OR REPLACE FUNCTION kpi_admin.hour_of(
+    zone_name text, instant timestamptz, OUT starts timestamptz, OUT ends timestamptz
+)
 LANGUAGE sql STABLE AS $$
     SELECT greatest(p.starts, full_hour), least(p.ends, full_hour + interval '1 hour')
     FROM kpi_admin.zone_period AS p,
-        LATERAL (SELECT (date_trunc('hour', instant AT TIME ZONE 'UTC' + p.utc_offset) - p.utc_offset) AT TIME ZONE 'UTC' AS full_hour) AS h
+        LATERAL (
+            SELECT (date_trunc('hour', instant AT TIME ZONE 'UTC' + p.utc_offset) - p.utc_offset) AT TIME ZONE 'UTC'
+                AS full_hour
+        ) AS h
     WHERE p.zone = zone_name AND p.starts <= instant AND instant < p.ends
 $$;
 
 -- The starts of the local hours that begin in [first, last).
-CREATE OR REPLACE FUNCTION kpi_admin.hours(zone_name text, first timestamptz, last timestamptz) RETURNS SETOF timestamptz
+CREATE OR REPLACE FUNCTION kpi_admin.hours(zone_name text, first timestamptz, last timestamptz)
+RETURNS SETOF timestamptz
 LANGUAGE sql STABLE ROWS 1000 AS $$
     SELECT DISTINCT greatest(p.starts, full_hour)
     FROM kpi_admin.zone_period AS p,
         generate_series(
-            (date_trunc('hour', greatest(first, p.starts) AT TIME ZONE 'UTC' + p.utc_offset) - p.utc_offset) AT TIME ZONE 'UTC',
+            (date_trunc('hour', greatest(first, p.starts) AT TIME ZONE 'UTC' + p.utc_offset) - p.utc_offset)
+                AT TIME ZONE 'UTC',
             least(last, p.ends) - interval '1 microsecond', interval '1 hour'
         ) AS full_hour
     WHERE p.zone = zone_name AND p.starts < last AND p.ends > first AND greatest(p.starts, full_hour) >= first
@@ -139,7 +164,8 @@ CREATE OR REPLACE AGGREGATE kpi_admin.last_known(anyelement) (
     SFUNC = kpi_admin.second_of_two, STYPE = anyelement, PARALLEL = SAFE
 );
 
-CREATE OR REPLACE FUNCTION kpi_admin.next_window(opened timestamptz, at timestamptz, length interval) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION kpi_admin.next_window(opened timestamptz, at timestamptz, length interval)
+RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
     IF opened IS NULL OR at >= opened + length THEN

@@ -1,0 +1,63 @@
+"""The form of the SQL files: what can be said of them without a database."""
+
+import re
+from pathlib import Path
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+TOP = Path(__file__).parents[2]
+FILES = sorted([*TOP.glob("views/**/*.sql"), *TOP.glob("datasource/**/*.sql")])
+DEFINITIONS = [path for path in FILES if path.parent.parent.name == "kpi"]
+FACTS = [path for path in FILES if path.parent.name == "facts"]
+COLUMNS = 120
+# Files that have longer lines, and how many at most. To become shorter, never longer.
+LONG = {
+    "datasource/cli/check.sql": 3,
+    "datasource/cli/explain.sql": 3,
+    "views/facts/conversion.sql": 1,
+    "views/schema/30_admin.sql": 3,
+    "views/schema/35_fold.sql": 8,
+    "views/schema/40_question.sql": 19,
+    "views/schema/48_entities.sql": 7,
+    "views/schema/50_planner.sql": 35,
+    "views/schema/52_points.sql": 3,
+    "views/schema/60_public.sql": 26,
+    "views/schema/70_server.sql": 23,
+    "views/schema/71_answers.sql": 26,
+    "views/schema/72_lists.sql": 42,
+    "views/schema/73_menus.sql": 13,
+    "views/schema/74_page.sql": 9,
+    "views/schema/75_requests.sql": 5,
+}
+HEADER = re.compile(r"-- \w+: ")  # of a definition, each on a line of its own however long
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(TOP))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_no_line_is_long(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    is_definition = path in DEFINITIONS or path in FACTS
+    long = [
+        f"{number}: {line}"
+        for number, line in enumerate(lines, 1)
+        if len(line) > COLUMNS and not (is_definition and HEADER.match(line))
+    ]
+    assert len(long) <= LONG.get(name(path), 0), "\n".join(long)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_lines_end_where_they_should(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n") and not text.endswith("\n\n") and "\t" not in text
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("path", [*DEFINITIONS, *FACTS], ids=name)
+def test_a_definition_is_one_select(path: Path) -> None:
+    [select] = sqlglot.parse(path.read_text(encoding="utf-8"), dialect="postgres")
+    assert isinstance(select, exp.Select)
