@@ -81,13 +81,16 @@ class Fact:
     """A fact table.
 
     `key`: by what it is rewritten after a load (event, contact, conversation, tenant, month, all);
-    `reads`: the kinds of events that make a contact or conversation due; `select`: its rows.
+    `reads`: the kinds of events that make a contact or conversation due, or the facts (`fact` or
+    `fact:kind`) whose changes make a month due; `joins`: the records (user, inbox) that its rows
+    are joined with, so that a tenant's rows are due when one moves; `select`: its rows.
     """
 
     name: str
     description: str
     key: str
     reads: tuple[str, ...]
+    joins: tuple[str, ...]
     indexes: tuple[str, ...]
     select: str
 
@@ -199,8 +202,9 @@ def _fact(path: Path) -> Fact:
     header = dict(lines)
     refuse(path, _missing(header, {"description", "key"}))
     reads = tuple(re.findall(r"[^,\s]+", header.get("reads", "any")))
+    joins = tuple(re.findall(r"[^,\s]+", header.get("joins", "")))
     indexes = tuple(value for key, value in lines if key == "index")
-    return Fact(path.stem, header["description"], header["key"], reads, indexes, select)
+    return Fact(path.stem, header["description"], header["key"], reads, joins, indexes, select)
 
 
 def in_order(facts: dict[str, Fact]) -> list[Fact]:

@@ -3,21 +3,31 @@
 A compiled KPI becomes its hits, its slices, its public view and its row of the catalogue.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import date
 from fractions import Fraction
+from hashlib import md5
 from math import lcm
 
-from sqlglot import exp
-
-from datasource.catalog import DIMS
-from datasource.compile.definition import Compiled, compile_kpis, own_dims
+from datasource.catalog import DIMS, Catalog, Fact
+from datasource.compile.definition import (
+    Compiled,
+    CountedKpi,
+    FormulaKpi,
+    compile_kpis,
+    own_dims,
+)
 
 __all__ = [
+    "CATALOG_COLUMNS",
     "Compiled",
+    "CountedKpi",
+    "FormulaKpi",
     "catalog_rows",
     "compile_kpis",
     "dim_lookup",
+    "forms",
     "hits_view",
     "literal",
     "measures",
@@ -32,7 +42,18 @@ COUNTED = {
     "conversation_no": ("conversation", "conversation", "conversation"),
     "user_no": ("staff", '"user"', "user_id"),
 }
+# The columns of kpi_admin.kpi that a definition fills.
+CATALOG_COLUMNS = (
+    "kpi_id, position, family, title, description, title_nl, description_nl, unit, counting, "
+    "source, fold, grain, entity, distribution, dims, parts, numerators, denominators, per, reads, "
+    "definition, form"
+)
 Slices = list[tuple[str, date, date]]
+# The names by which texts made here call a slice's row, its tenant's row of kpi_data.tenant_number
+# and, in the planner, the asked range of its tenant. kpi_admin.dim keeps such texts, and
+# views/schema/50_planner.sql, 60_public.sql and 72_lists.sql paste them into statements of theirs,
+# so these must call the same things by the same names.
+SLICE_ROW, TENANT_ROW, RANGE_ROW = "s", "tn", "r"
 
 
 def quote(name: str) -> str:
@@ -47,16 +68,18 @@ def literal(text: str) -> str:
 
 def measures(compiled: Compiled) -> list[str]:
     """The names of a public view's last columns."""
-    if compiled.fold == "ratio":
+    if not isinstance(compiled, CountedKpi):
         return ["numerator", "denominator"]
     if compiled.entity:
         return [COUNTED[compiled.entity][2]]
     return ["level" if compiled.kpi.is_level else "value"]
 
 
-def hits_view(compiled: Compiled) -> str:
-    """CREATE VIEW kpi_hits.<kpi_id>: what the KPI counts, a row each, dimensions spelled out."""
-    assert compiled.query is not None
+def hits_view(compiled: CountedKpi, schema: str = "kpi_hits") -> str:
+    """CREATE VIEW <schema>.<kpi_id>: what the KPI counts, a row each, dimensions spelled out.
+
+    Facts are called by their names alone: the search path says which are meant.
+    """
     fact, amount = quote(compiled.fact), "1"
     columns = [
         f"{fact}.{column}"
@@ -76,9 +99,6 @@ def hits_view(compiled: Compiled) -> str:
         columns[2] = f"date_trunc('month', {fact}.day::timestamp)::date AS day"
         columns[3] = "NULL::timestamptz AS hour"
     query = compiled.query.copy()
-    for table in [*query.find_all(exp.Table)]:
-        name = table.alias_or_name
-        table.replace(exp.table_(table.name, db="kpi_fact", quoted=True, alias=name))
     if compiled.entity:
         columns.append(f"{fact}.{compiled.entity} AS entity")
         query = query.where(f"{fact}.{compiled.entity} IS NOT NULL", dialect="postgres")
@@ -89,11 +109,14 @@ def hits_view(compiled: Compiled) -> str:
         value, missing = compiled.columns[dim].sql("postgres"), literal(DIMS[dim].missing)
         columns.append(f'coalesce(({value})::text, {missing}) COLLATE "C" AS {quote(dim)}')
     select = query.select(*columns, append=False, dialect="postgres").sql("postgres")
-    return f"CREATE OR REPLACE VIEW kpi_hits.{quote(compiled.kpi.kpi_id)} AS {select}"
+    return f"CREATE VIEW {schema}.{quote(compiled.kpi.kpi_id)} AS {select}"
 
 
-def slice_select(compiled: Compiled, first: date, last: date) -> str:
-    """The SELECT of a slice: hits of local days [first, last), folded by hour (or month)."""
+def slice_select(compiled: CountedKpi, first: date, last: date, schema: str = "kpi_hits") -> str:
+    """The SELECT of a slice: hits of local days [first, last), folded by hour (or month).
+
+    `schema` is where the KPI's view of hits is.
+    """
     entity = ["entity"] if compiled.entity else []
     keys = ", ".join(["tenant_no", "day", "hour", *entity, *map(quote, own_dims(compiled.kpi))])
     # A month that ends a potential or a benchmark is no news.
@@ -102,7 +125,7 @@ def slice_select(compiled: Compiled, first: date, last: date) -> str:
     counted = "" if entity else f"{amount} AS amount, "
     return f"""
         SELECT {keys}, {counted}max(at){known} AS newest
-        FROM kpi_hits.{quote(compiled.kpi.kpi_id)}
+        FROM {schema}.{quote(compiled.kpi.kpi_id)}
         WHERE local_day >= DATE '{first}' AND local_day < DATE '{last}'
         GROUP BY {keys} ORDER BY tenant_no, day"""
 
@@ -112,36 +135,41 @@ def public_view(
 ) -> str:
     """CREATE VIEW kpi.<kpi_id>: the slices as one, the reader's tenants only, numbers as ids."""
     kpi, joins = compiled.kpi, dict[str, None]()
-    keys = ["tn.tenant AS tenant_id", f"s.day AS {kpi.grain}"]
+    keys = [f"{TENANT_ROW}.tenant AS tenant_id", f"{SLICE_ROW}.day AS {kpi.grain}"]
     for dim in kpi.dims:
         expression, join = dim_lookup(dim)
         keys.append(f"{expression} AS {quote(dim)}")
         joins[join] = None
     group = "GROUP BY " + ", ".join(str(n + 1) for n in range(len(keys)))
-    rows = _rows(compiled, slices)
-    if compiled.fold == "ratio":
+    if not isinstance(compiled, CountedKpi):
         columns = ", ".join(["tenant_no", "day", *map(quote, own_dims(kpi))])
         rows = " UNION ALL ".join(
             f"SELECT {columns}, {_times('amount', above)} AS numerator, "
-            f"{_times('amount', below)} AS denominator FROM ({_rows(every[part], slices)}) AS part"
+            f"{_times('amount', below)} AS denominator "
+            f"FROM ({_part_rows(every[part], slices)}) AS part"
             for part, above, below in zip(
                 compiled.parts, compiled.numerators, compiled.denominators, strict=True
             )
         )
-        shown = ["sum(s.numerator) AS numerator", "sum(s.denominator) AS denominator"]
+        shown = [f"sum({SLICE_ROW}.{side}) AS {side}" for side in measures(compiled)]
     elif compiled.entity:
+        rows = _part_rows(compiled, slices)
         table, column, name = COUNTED[compiled.entity]
         keys[0], shown, group = f"DISTINCT {keys[0]}", [f"n.{column} AS {name}"], ""
-        joins[f" JOIN kpi_fact.{table} AS n ON n.{compiled.entity} = s.entity"] = None
+        joins[f" JOIN kpi_fact.{table} AS n ON n.{compiled.entity} = {SLICE_ROW}.entity"] = None
     else:
+        rows = _part_rows(compiled, slices)
         [name] = measures(compiled)
-        shown = [f"{_times('sum(s.amount)', compiled.numerators[0])} AS {name}"]
+        total = _times(f"sum({SLICE_ROW}.amount)", compiled.numerators[0])
+        shown = [f"{total} AS {name}"]
     return f"""
         CREATE OR REPLACE VIEW kpi.{quote(kpi.kpi_id)} WITH (security_barrier) AS
         SELECT {", ".join(keys + shown)}
-        FROM ({rows}) AS s
-        JOIN kpi_data.tenant_number AS tn ON tn.tenant_no = s.tenant_no{"".join(joins)}
-        WHERE s.tenant_no = ANY ((SELECT kpi_admin.visible_tenant_numbers())::integer[]) {group}"""
+        FROM ({rows}) AS {SLICE_ROW}
+        JOIN kpi_data.tenant_number AS {TENANT_ROW}
+            ON {TENANT_ROW}.tenant_no = {SLICE_ROW}.tenant_no{"".join(joins)}
+        WHERE {SLICE_ROW}.tenant_no = ANY ((SELECT kpi_admin.visible_tenant_numbers())::integer[])
+        {group}"""
 
 
 def _times(value: str, factor: Fraction) -> str:
@@ -149,7 +177,8 @@ def _times(value: str, factor: Fraction) -> str:
     return f"{value} * {factor.numerator}{below}"
 
 
-def _rows(compiled: Compiled, slices: Mapping[str, Slices]) -> str:
+def _part_rows(compiled: Compiled, slices: Mapping[str, Slices]) -> str:
+    assert isinstance(compiled, CountedKpi), "a formula is made of counted KPIs"
     kpi = compiled.kpi
     if compiled.fold in ("value", "level"):
         return (
@@ -166,28 +195,36 @@ def _rows(compiled: Compiled, slices: Mapping[str, Slices]) -> str:
             f"WHERE day >= DATE '{first}' AND day < DATE '{last}'"
             for relation, first, last in slices.get(kpi.kpi_id, [])
         )
-        or f"{select} FROM kpi_hits.{quote(kpi.kpi_id)} WHERE false"
+        or f"SELECT {', '.join(_nothing(compiled))} WHERE false"
     )
 
 
+def _nothing(compiled: CountedKpi) -> list[str]:
+    """The columns of a KPI's slices, of the right types, with nulls in them."""
+    dims = (f'NULL::text COLLATE "C" AS {quote(dim)}' for dim in own_dims(compiled.kpi))
+    measure = "NULL::integer AS entity" if compiled.entity else "NULL::numeric AS amount"
+    return ["NULL::integer AS tenant_no", "NULL::date AS day", *dims, measure]
+
+
 def dim_lookup(dim: str) -> tuple[str, str]:
-    """How a slice's row `s` (and tenant `tn`) gives a dimension: an expression, and a join."""
+    """How SLICE_ROW and RANGE_ROW give a dimension: an expression, and the join it needs."""
     known = DIMS[dim]
     if dim == "tenant":
-        return "tn.tenant", ""
+        return f"{RANGE_ROW}.tenant", ""
     if known.parent_of is None:
-        return f"s.{quote(dim)}", ""
+        return f"{SLICE_ROW}.{quote(dim)}", ""
     child = quote(known.parent_of)
     alias = quote(f"x_{known.parent_of}")
     value = f'coalesce({alias}.{quote(dim)}::text, {literal(known.missing)}) COLLATE "C"'
     return value, (
         f" LEFT JOIN kpi_data.{child} AS {alias}"
-        f" ON {alias}.tenant_no = s.tenant_no AND {alias}.id = s.{child}"
+        f" ON {alias}.tenant_no = {SLICE_ROW}.tenant_no AND {alias}.id = {SLICE_ROW}.{child}"
     )
 
 
-def catalog_rows(every: dict[str, Compiled]) -> list[tuple[object, ...]]:
-    """The rows of kpi_admin.kpi, in the order of its columns."""
+def catalog_rows(catalog: Catalog, every: dict[str, Compiled]) -> list[tuple[object, ...]]:
+    """The rows of kpi_admin.kpi, in the order of CATALOG_COLUMNS."""
+    form = forms(every, catalog.facts)
     return [
         (
             c.kpi.kpi_id,
@@ -200,16 +237,49 @@ def catalog_rows(every: dict[str, Compiled]) -> list[tuple[object, ...]]:
             c.kpi.source,
             c.fold,
             c.kpi.grain,
-            c.entity,
+            c.entity if isinstance(c, CountedKpi) else None,
             c.kpi.distribution,
             list(c.kpi.dims),
             list(c.parts),
             *_whole(c),
             list(c.reads),
             c.kpi.definition,
+            form[c.kpi.kpi_id],
         )
         for position, c in enumerate(every.values())
     ]
+
+
+def forms(every: Mapping[str, Compiled], facts: Mapping[str, Fact]) -> dict[str, str]:
+    """Return a fingerprint of each KPI's form.
+
+    While it stays the same, slices, views and lookups made from an earlier definition can be used
+    with the present one; titles and other words are no part of it.
+    """
+    found: dict[str, str] = {}
+
+    def form(kpi_id: str) -> str:
+        if kpi_id not in found:
+            made = json.dumps(_made_from(every[kpi_id], facts, form))
+            found[kpi_id] = md5(made.encode(), usedforsecurity=False).hexdigest()
+        return found[kpi_id]
+
+    return {kpi_id: form(kpi_id) for kpi_id in every}
+
+
+def _made_from(
+    compiled: Compiled, facts: Mapping[str, Fact], form: Callable[[str], str]
+) -> list[object]:
+    """Everything that a KPI's slices, views and lookups are made from, as JSON takes it."""
+    made: list[object] = [compiled.fold, compiled.kpi.grain, compiled.kpi.counting]
+    made += map(str, (*compiled.numerators, *compiled.denominators))
+    made += [[dim, *dim_lookup(dim)] for dim in compiled.kpi.dims]
+    if isinstance(compiled, CountedKpi):
+        made += [hits_view(compiled), slice_select(compiled, date.min, date.max)]
+        made += [compiled.entity, facts[compiled.fact].select]
+    else:
+        made += [[part, form(part)] for part in compiled.parts]
+    return made
 
 
 def _whole(c: Compiled) -> tuple[list[int], list[int], int]:

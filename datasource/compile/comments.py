@@ -19,18 +19,21 @@ WORDS = {
 }
 
 
-def comments(catalog: Catalog, every: dict[str, Compiled]) -> Iterator[str]:
-    """The COMMENT statements of all public views and facts."""
+def fact_comments(catalog: Catalog) -> Iterator[str]:
+    """The COMMENT statements of all facts."""
     for fact in catalog.facts.values():
         yield f"COMMENT ON TABLE kpi_fact.{quote(fact.name)} IS {literal(fact.description)}"
-    for kpi_id, compiled in every.items():
-        kpi, view = compiled.kpi, f"kpi.{quote(kpi_id)}"
-        unit = "" if kpi.unit == "none" else f" In {kpi.unit}."
-        about = ": ".join(kpi.words["en"]) + unit
-        yield f"COMMENT ON VIEW {view} IS {literal(about)}"
-        words = {name: WORDS[name] for name in ("tenant_id", kpi.grain, *measures(compiled))}
-        for dim in kpi.dims:
-            ident = ": an id" if DIMS[dim].entity else ""
-            words[dim] = f"{DIMS[dim].title}{ident}, or “{DIMS[dim].missing}”."
-        for column, text in words.items():
-            yield f"COMMENT ON COLUMN {view}.{quote(column)} IS {literal(text)}"
+
+
+def view_comments(compiled: Compiled) -> Iterator[str]:
+    """The COMMENT statements of a KPI's public view and its columns."""
+    kpi, view = compiled.kpi, f"kpi.{quote(compiled.kpi.kpi_id)}"
+    unit = "" if kpi.unit == "none" else f" In {kpi.unit}."
+    about = ": ".join(kpi.words["en"]) + unit
+    yield f"COMMENT ON VIEW {view} IS {literal(about)}"
+    words = {name: WORDS[name] for name in ("tenant_id", kpi.grain, *measures(compiled))}
+    for dim in kpi.dims:
+        ident = ": an id" if DIMS[dim].entity else ""
+        words[dim] = f"{DIMS[dim].title}{ident}, or “{DIMS[dim].missing}”."
+    for column, text in words.items():
+        yield f"COMMENT ON COLUMN {view}.{quote(column)} IS {literal(text)}"

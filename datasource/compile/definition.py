@@ -5,7 +5,7 @@ joined at lookup) and, where something is added up, an `amount`. A formula is a 
 FROM: a quotient whose two sides add and subtract multiples of other KPIs.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 import sqlglot
@@ -28,12 +28,12 @@ CLAUSES = ("group", "order", "limit", "distinct", "having", "with_", "with")
 
 @dataclass(frozen=True)
 class Compiled:
-    """A KPI ready to be written as SQL.
+    """What the SQL of every KPI needs, counted or made of others.
 
     fold: `sum`, `distinct`, `value`, `level` (a value whose months do not add up) or `ratio`;
-    entity: the column that a distinct count counts; parts, numerators, denominators: value =
-    Σ numerators × part, over Σ denominators × part for a ratio; reads: the facts (`fact` or
-    `fact:kind`) and records whose change makes its slices out of date.
+    parts, numerators, denominators: value = Σ numerators × part, over Σ denominators × part for
+    a ratio (a counted KPI is its only part); reads: the facts (`fact` or `fact:kind`) and
+    records whose change makes its slices out of date.
     """
 
     kpi: Kpi
@@ -42,18 +42,35 @@ class Compiled:
     numerators: tuple[Fraction, ...]
     denominators: tuple[Fraction, ...]
     reads: tuple[str, ...]
-    entity: str | None = None
-    amount: exp.Expression | None = None
-    columns: dict[str, exp.Expression] = field(default_factory=dict)
-    query: exp.Select | None = None
-    fact: str = ""
+
+
+@dataclass(frozen=True)
+class CountedKpi(Compiled):
+    """A KPI with hits, and so with slices of its own.
+
+    fact: the table that its hits come from; query: its SELECT; columns: an expression for each of
+    its own dimensions; amount: what a hit adds (None: one); entity: the column whose different
+    values a distinct count counts.
+    """
+
+    fact: str
+    query: exp.Select
+    columns: dict[str, exp.Expression]
+    amount: exp.Expression | None
+    entity: str | None
+
+
+@dataclass(frozen=True)
+class FormulaKpi(Compiled):
+    """A quotient of sums of counted KPIs, read from their slices."""
 
 
 def compile_kpis(catalog: Catalog) -> dict[str, Compiled]:
     """Every KPI of a catalogue, compiled. Raises DefinitionError naming the file at fault."""
-    plain = {k.kpi_id: _hits(k, catalog) for k in catalog.kpis.values() if not k.is_formula}
+    counted = {k.kpi_id: _counted(k, catalog) for k in catalog.kpis.values() if not k.is_formula}
     return {
-        kpi_id: plain.get(kpi_id) or _formula(kpi, plain) for kpi_id, kpi in catalog.kpis.items()
+        kpi_id: counted.get(kpi_id) or _formula(kpi, counted)
+        for kpi_id, kpi in catalog.kpis.items()
     }
 
 
@@ -72,7 +89,7 @@ def _select(kpi: Kpi) -> exp.Select:
     return statements[0]
 
 
-def _hits(kpi: Kpi, catalog: Catalog) -> Compiled:
+def _counted(kpi: Kpi, catalog: Catalog) -> CountedKpi:
     query = _select(kpi)
     source = query.find(exp.From)
     fact = source.this.name if source and source.parent is query else ""
@@ -111,22 +128,22 @@ def _hits(kpi: Kpi, catalog: Catalog) -> Compiled:
     ]
     # The rows of one kind, if it takes no others.
     rows = f"{fact}:{kinds[0]}" if len(kinds) == 1 else fact
-    return Compiled(
-        kpi,
-        fold,
-        (kpi.kpi_id,),
-        (factor,),
-        (Fraction(0),),
-        (rows, *(table for table in tables if table in TABLES)),
-        ENTITIES[who] if how == "distinct" else None,
-        amount,
-        columns,
-        query,
-        fact,
+    return CountedKpi(
+        kpi=kpi,
+        fold=fold,
+        parts=(kpi.kpi_id,),
+        numerators=(factor,),
+        denominators=(Fraction(0),),
+        reads=(rows, *(table for table in tables if table in TABLES)),
+        fact=fact,
+        query=query,
+        columns=columns,
+        amount=amount,
+        entity=ENTITIES[who] if how == "distinct" else None,
     )
 
 
-def _formula(kpi: Kpi, plain: dict[str, Compiled]) -> Compiled:
+def _formula(kpi: Kpi, counted: dict[str, CountedKpi]) -> FormulaKpi:
     query = _select(kpi)
     quotient, *others = [column.unalias() for column in query.expressions] or [exp.Null()]
     refuse(
@@ -140,20 +157,20 @@ def _formula(kpi: Kpi, plain: dict[str, Compiled]) -> Compiled:
     above, below = _linear(quotient.this, kpi), _linear(quotient.expression, kpi)
     parts = tuple(above | below)
     for part in parts:
-        is_sum = part in plain and plain[part].fold == "sum"
+        is_sum = part in counted and counted[part].fold == "sum"
         refuse(
             kpi.path,
             {
                 f"{part} is not a KPI that is counted or added up": not is_sum,
-                f"{part} lacks a dimension": is_sum and {*kpi.dims} - {*plain[part].kpi.dims},
+                f"{part} lacks a dimension": is_sum and {*kpi.dims} - {*counted[part].kpi.dims},
             },
         )
     numerators, denominators = (
-        tuple(side.get(part, 0) * plain[part].numerators[0] for part in parts)
+        tuple(side.get(part, 0) * counted[part].numerators[0] for part in parts)
         for side in (above, below)
     )
-    reads = tuple(dict.fromkeys(read for part in parts for read in plain[part].reads))
-    return Compiled(kpi, "ratio", parts, numerators, denominators, reads)
+    reads = tuple(dict.fromkeys(read for part in parts for read in counted[part].reads))
+    return FormulaKpi(kpi, "ratio", parts, numerators, denominators, reads)
 
 
 def _linear(side: exp.Expression, kpi: Kpi) -> dict[str, Fraction]:

@@ -1,6 +1,7 @@
 """Connections to the database that DATABASE_URL names."""
 
 import os
+from collections.abc import Mapping, Sequence
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -10,6 +11,7 @@ from datasource.store.checks import BadRecord, instant
 from datasource.store.errors import StoreError
 
 Connection = psycopg.Connection[TupleRow]
+Parameters = Sequence[object] | Mapping[str, object] | None
 
 EMBEDDED = "embedded:"
 OLDEST = 150000
@@ -61,6 +63,17 @@ def connect(url: str | None = None, *, autocommit: bool = False) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def run(
+    connection: Connection, statement: str, parameters: Parameters = None
+) -> psycopg.Cursor[TupleRow]:
+    """Execute SQL that this package made, from definitions and quoted names; return the cursor.
+
+    psycopg itself takes only statements that stand in the program as they are. Values that come
+    from elsewhere are `parameters`, never part of the text.
+    """
+    return connection.execute(statement.encode(), parameters)
 
 
 def conninfo(url: str) -> str:

@@ -13,6 +13,7 @@ from datasource.store.errors import StoreError
 SCHEMAS = (
     *("kpi", "kpi_data", "kpi_admin", "kpi_fact"),
     *("kpi_hits", "kpi_slice", "kpi_retired", "kpi_http"),
+    *("kpi_next", "kpi_next_hits"),
 )
 # Temporary objects come last, so that none can stand for a table, view or type of PostgreSQL.
 SAFE_PATH = "pg_catalog, pg_temp"
@@ -56,9 +57,11 @@ $$;
 GRANTS = """
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_admin, kpi FROM PUBLIC, kpi_reader, kpi_server;
 REVOKE ALL ON ALL TABLES
-    IN SCHEMA kpi, kpi_data, kpi_admin, kpi_fact, kpi_hits, kpi_slice, kpi_retired, kpi_http
+    IN SCHEMA kpi, kpi_data, kpi_admin, kpi_fact, kpi_hits, kpi_slice, kpi_retired, kpi_http,
+        kpi_next, kpi_next_hits
     FROM PUBLIC, kpi_reader, kpi_server;
-REVOKE ALL ON SCHEMA kpi, kpi_data, kpi_admin, kpi_fact, kpi_hits, kpi_slice, kpi_retired
+REVOKE ALL ON SCHEMA kpi, kpi_data, kpi_admin, kpi_fact, kpi_hits, kpi_slice, kpi_retired,
+    kpi_next, kpi_next_hits
     FROM PUBLIC, kpi_reader, kpi_server;
 GRANT USAGE ON SCHEMA kpi TO kpi_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA kpi TO kpi_reader;

@@ -1,6 +1,7 @@
 -- description: Messages, fields and results after a conversation's first notification; without a user of their own, with user and department of the latest session.
 -- key: conversation
 -- reads: any
+-- joins: user, inbox
 -- index: conversation_no
 -- index: kind, day
 SELECT DISTINCT ON (e.conversation_no, e.at, e.id)

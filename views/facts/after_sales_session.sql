@@ -1,6 +1,7 @@
 -- description: Sessions of contact and users in a conversation after its first notification, by the tenant's session rule.
 -- key: conversation
 -- reads: any
+-- joins: user, inbox
 -- index: conversation_no
 -- index: day
 WITH talk AS (

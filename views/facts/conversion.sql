@@ -1,5 +1,6 @@
 -- description: Counted visits and effective chats of a tenant in a local month that has counted visits.
 -- key: month
+-- reads: counted_visit, conversation_event:result
 -- index: day
 SELECT v.tenant_no, v.day, v.visits, coalesce(c.chats, 0) AS chats
 FROM (

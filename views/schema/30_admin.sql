@@ -5,6 +5,9 @@ CREATE SCHEMA IF NOT EXISTS kpi_fact;
 CREATE SCHEMA IF NOT EXISTS kpi_hits;
 CREATE SCHEMA IF NOT EXISTS kpi_slice;
 CREATE SCHEMA IF NOT EXISTS kpi_retired;     -- definitions of before, for as long as slices of before stand on them
+-- Facts and views of hits by new definitions, while a refresh fills them: nothing is in these when it has ended.
+CREATE SCHEMA IF NOT EXISTS kpi_next;
+CREATE SCHEMA IF NOT EXISTS kpi_next_hits;
 
 CREATE TABLE IF NOT EXISTS kpi_fact.contact (
     contact_no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -49,9 +52,12 @@ CREATE TABLE IF NOT EXISTS kpi_admin.kpi (
     reads text[] NOT NULL,            -- facts (fact:event type where there is one) whose change makes its slices dirty
     definition text NOT NULL,
     stale boolean NOT NULL DEFAULT true,        -- new or changed: the next refresh builds all its slices
-    view_due boolean NOT NULL DEFAULT false     -- a long query held its public view: the next refresh moves that on
+    view_due boolean NOT NULL DEFAULT false,    -- a long query held its public view: the next refresh moves that on
+    form text NOT NULL DEFAULT ''     -- a fingerprint of all that its slices and views are made from (compile.forms)
 );
--- How a dimension is had from a slice's row `s`: an expression, and the join it needs if it is the parent of another.
+-- How a dimension is had, as text that the planner pastes into its statements: an expression, and the join it needs if it is
+-- the parent of another. In these texts a slice's row is called `s` and the asked range of its tenant `r`; the same names
+-- are in datasource/compile (SLICE_ROW, RANGE_ROW), where the texts are made.
 CREATE TABLE IF NOT EXISTS kpi_admin.dim (
     dim text PRIMARY KEY, expression text NOT NULL, join_sql text NOT NULL DEFAULT '', parent_of text, entity text
 );
@@ -90,7 +96,14 @@ CREATE TABLE IF NOT EXISTS kpi_admin.state (
     load_no integer NOT NULL DEFAULT 0,         -- the last load that the facts hold
     generation bigint NOT NULL DEFAULT 0,
     refreshed_at timestamptz,
-    full_due boolean NOT NULL DEFAULT false     -- a fact's definition changed
+    full_due boolean NOT NULL DEFAULT false,    -- a fact's definition changed
+    definitions text,                           -- a fingerprint of those that `init` brought
+    publish_due boolean NOT NULL DEFAULT false  -- they are not those by which the numbers were made: the next refresh publishes them
+);
+-- How many rows each fact has by kind and local month: how months share slices is planned with these.
+CREATE TABLE IF NOT EXISTS kpi_admin.fact_month (
+    fact text COLLATE "C" NOT NULL, kind text COLLATE "C" NOT NULL, month date NOT NULL, rows bigint NOT NULL,
+    PRIMARY KEY (fact, kind, month)
 );
 CREATE TABLE IF NOT EXISTS kpi_admin.fact (fact text PRIMARY KEY, definition text NOT NULL);
 INSERT INTO kpi_admin.state DEFAULT VALUES ON CONFLICT DO NOTHING;
