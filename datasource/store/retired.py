@@ -30,7 +30,10 @@ def retire(connection: Connection, kind: str, schema: str, name: str) -> None:
 def _set_aside(connection: Connection, kind: str, schema: str, name: str) -> None:
     if kind == "table":  # those of tables that are there already may have the same names
         table = sql.Identifier(schema, name).as_string(connection)
-        indexes = "SELECT indexrelid::regclass::text FROM pg_catalog.pg_index WHERE indrelid = to_regclass(%s)"
+        indexes = (
+            "SELECT i.indexrelid::regclass::text FROM pg_catalog.pg_index AS i "
+            "WHERE i.indrelid = to_regclass(%s)"
+        )
         for (index,) in connection.execute(indexes, [table]).fetchall():
             run(connection, f"DROP INDEX {index}")
     aside = f"{name}_{uuid4().hex[:12]}"
@@ -67,7 +70,8 @@ def drop_retired(connection: Connection) -> None:
                 "DELETE FROM kpi_admin.retired_slice WHERE relation = ANY (%s)", [dropped]
             )
     aside = connection.execute(
-        "SELECT CASE relkind WHEN 'v' THEN 'view' ELSE 'table' END, relname FROM pg_catalog.pg_class "
+        "SELECT CASE relkind WHEN 'v' THEN 'view' ELSE 'table' END, relname "
+        "FROM pg_catalog.pg_class "
         "WHERE relnamespace = 'kpi_retired'::regnamespace AND relkind IN ('r', 'v') "
         "ORDER BY relkind DESC"  # views before the tables they read
     ).fetchall()
