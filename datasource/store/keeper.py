@@ -48,7 +48,6 @@ SOCKET_PATH_BYTES = 100  # Linux takes 107, the BSDs 103
 SETTINGS = {
     "listen_addresses": "",
     "shared_preload_libraries": "pg_stat_statements",
-    "max_locks_per_transaction": "2048",
     "work_mem": "64MB",
     "max_wal_size": "4GB",
     "wal_level": "minimal",

@@ -8,6 +8,7 @@ all of a refresh or nothing of it, and never wait. What nothing points to is dro
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
+from zlib import crc32
 
 from psycopg import sql
 
@@ -15,6 +16,7 @@ from datasource.compile import CountedKpi, slice_select
 from datasource.store.connection import Connection, run
 from datasource.store.spans import Span, plan
 
+TIDY_EVERY = 16  # refreshes
 ALL_TIME = Span(date(2000, 1, 1), date(2101, 2, 1), due=True, changed=True)
 
 
@@ -55,7 +57,9 @@ class Builder:
         spans = [ALL_TIME]
         if self.compiled.fold not in ("value", "level"):
             [(now,)] = self.connection.execute("SELECT kpi_admin.now()::date").fetchall()
-            spans = plan(self._rows_by_month(), self._standing(), changed, now)
+            # Not all KPIs at once: history has grown enough for all of them on the same day.
+            tidy = (self.generation + crc32(self.kpi_id.encode())) % TIDY_EVERY == 0
+            spans = plan(self._rows_by_month(), self._standing(), changed, now, tidy=tidy)
         for span in spans:
             _retire(self.connection, self.kpi_id, span)
             self._build(span)

@@ -10,6 +10,7 @@ the logarithm of the number of rows says, whatever its dates.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from math import inf
 
 LITTLE = 50_000
 SHARE_OF_NEWER = 1 / 3
@@ -42,12 +43,18 @@ def next_month(month: date) -> date:
 
 
 def plan(
-    rows: Mapping[date, int], standing: Sequence[Span], changed: Collection[date] | None, now: date
+    rows: Mapping[date, int],
+    standing: Sequence[Span],
+    changed: Collection[date] | None,
+    now: date,
+    *,
+    tidy: bool = False,
 ) -> list[Span]:
     """Return the spans whose slices are to be built: they replace all that they overlap.
 
     rows: how many rows of facts each month has; standing: what slices there are; changed: the
-    months in which rows changed (None: all); now: a day of the current month.
+    months in which rows changed (None: all); now: a day of the current month; tidy: neighbours
+    that have become small enough to share a slice are to do so, at whatever cost.
     """
     months = {month for month, count in rows.items() if count > 0} | set(changed or ())
     recent = sorted(month for month in months if month <= now)[-2:]
@@ -59,7 +66,7 @@ def plan(
             spans += _split(span, inside, rows)
         else:
             count = sum(rows.get(month, 0) for month in inside)
-            spans.append(replace(span, rows=count))
+            spans.append(Span(span.first, span.last, count))
         months.difference_update(inside)
     spans += [
         Span(month, next_month(month), rows.get(month, 0), due=True, changed=True)
@@ -69,7 +76,7 @@ def plan(
         replace(span, alone=any(span.first <= month < span.last for month in recent))
         for span in spans
     ]
-    return [span for span in _merged(spans) if span.due]
+    return [span for span in _merged(spans, tidy) if span.due]
 
 
 def _split(span: Span, months: Sequence[date], rows: Mapping[date, int]) -> list[Span]:
@@ -82,14 +89,15 @@ def _split(span: Span, months: Sequence[date], rows: Mapping[date, int]) -> list
     ]
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
+def _merged(spans: Iterable[Span], tidy: bool) -> list[Span]:
     """Join neighbours that are small enough, from the newest to the oldest.
 
-    Slices that could have stayed are built again for that, but not many more rows in one go than
-    there are to be built anyway.
+    Slices that could have stayed are built again for that; unless it is time to tidy up, they do
+    not have many more rows than what is to be built anyway.
     """
     oldest_first = sorted(spans, key=lambda span: span.first)
-    budget = max(LITTLE, sum(span.rows for span in oldest_first if span.due))
+    budget = float(max(LITTLE, sum(span.rows for span in oldest_first if span.due)))
+    budget = inf if tidy else budget
     newer_rows = 0
     merged: list[Span] = []
     while oldest_first:

@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS kpi_fact.tenant (
 
 -- When each experience had its first event.
 CREATE TABLE IF NOT EXISTS kpi_fact.experience_start (
-    tenant_no integer NOT NULL, experience text COLLATE "C" NOT NULL, at timestamptz NOT NULL, PRIMARY KEY (tenant_no, experience)
+    tenant_no integer NOT NULL, experience text COLLATE "C" NOT NULL, at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_no, experience)
 );
 
 -- What the definitions say, written by `init`.
@@ -49,15 +50,15 @@ CREATE TABLE IF NOT EXISTS kpi_admin.kpi (
     entity text, distribution boolean NOT NULL, dims text[] NOT NULL,
     -- numerator = sum(numerators[i] * parts[i]) / per, denominator likewise; a KPI of its own is its only part
     parts text[] NOT NULL, numerators numeric[] NOT NULL, denominators numeric[] NOT NULL, per numeric NOT NULL,
-    reads text[] NOT NULL,            -- facts (fact:event type where there is one) whose change makes its slices dirty
+    reads text[] NOT NULL,            -- facts (fact:event type where there is one) whose change makes its slices due
     definition text NOT NULL,
     stale boolean NOT NULL DEFAULT true,        -- new or changed: the next refresh builds all its slices
-    view_due boolean NOT NULL DEFAULT false,    -- a long query held its public view: the next refresh moves that on
+    view_due boolean NOT NULL DEFAULT false,    -- a long query held its public view: the next refresh has to move that
     form text NOT NULL DEFAULT ''     -- a fingerprint of all that its slices and views are made from (compile.forms)
 );
--- How a dimension is had, as text that the planner pastes into its statements: an expression, and the join it needs if it is
--- the parent of another. In these texts a slice's row is called `s` and the asked range of its tenant `r`; the same names
--- are in datasource/compile (SLICE_ROW, RANGE_ROW), where the texts are made.
+-- How a dimension is had, as text that the planner pastes into its statements: an expression, and the join it needs if
+-- it is the parent of another. In these texts a slice's row is called `s` and the asked range of its tenant `r`. They
+-- are made in datasource/compile, which has the two names as SLICE_ROW and RANGE_ROW.
 CREATE TABLE IF NOT EXISTS kpi_admin.dim (
     dim text PRIMARY KEY, expression text NOT NULL, join_sql text NOT NULL DEFAULT '', parent_of text, entity text
 );
@@ -68,22 +69,24 @@ CREATE TABLE IF NOT EXISTS kpi_admin.slice (
     PRIMARY KEY (kpi_id, first)
 );
 -- The slices folded by day, without hours and dimensions, which is what most questions need: sums, or how many counted.
--- Of those who counted on a day, new[i] had last counted on since[i] or before (-infinity: never), so that how many of them
--- are new in a range is one element, and a distinct count one of each day.
-DO $$
-BEGIN
-    IF to_regclass('kpi_admin.day_members') IS NOT NULL THEN  -- as it was folded before
-        DROP TABLE kpi_admin.day_members, kpi_admin.day_amount;  -- 35_fold.sql folds anew
-    END IF;
-END
-$$;
+--
+-- The slices folded by day, without hours and dimensions, as most questions need them: sums, or how many counted.
+-- who count on it when each last counted before: `since` has these dates in ascending order (-infinity: never before),
+-- and new[i] says how many last counted on since[i] or earlier. In a range that begins on day `a`, each day adds those
+-- who have not counted in it yet: new[i] of its last since[i] < a.
+-- Example: Ann counts on 1, 3 and 4 May, Bob on 3 May.
+--   1 May  since {-infinity}         new {1}      Ann, for the first time
+--   3 May  since {-infinity, 1 May}  new {1, 2}   Bob for the first time; with Ann, who last counted on 1 May, two
+--   4 May  since {3 May}             new {1}      Ann, who last counted on 3 May
+-- From 3 to 4 May count 2, not 3: on 3 May new[2] = 2, as since[2] = 1 May is before the range; on 4 May 0, as none is.
 CREATE TABLE IF NOT EXISTS kpi_admin.day_amount (
     kpi_id text COLLATE "C" NOT NULL, tenant_no integer NOT NULL, day date NOT NULL, amount numeric,
     since date[], new integer[], PRIMARY KEY (kpi_id, tenant_no, day)
 ) WITH (toast_tuple_target = 8160);         -- a row is read in one piece
 -- Who counted on each day, and when they last did before: what `new` is made from.
 CREATE TABLE IF NOT EXISTS kpi_admin.counted_day (
-    kpi_id text COLLATE "C" NOT NULL, entity integer NOT NULL, day date NOT NULL, tenant_no integer NOT NULL, before date NOT NULL,
+    kpi_id text COLLATE "C" NOT NULL, entity integer NOT NULL, day date NOT NULL,
+    tenant_no integer NOT NULL, before date NOT NULL,
     PRIMARY KEY (kpi_id, entity, day)
 );
 CREATE INDEX IF NOT EXISTS counted_day_day ON kpi_admin.counted_day (kpi_id, day, tenant_no);
@@ -98,7 +101,7 @@ CREATE TABLE IF NOT EXISTS kpi_admin.state (
     refreshed_at timestamptz,
     full_due boolean NOT NULL DEFAULT false,    -- a fact's definition changed
     definitions text,                           -- a fingerprint of those that `init` brought
-    publish_due boolean NOT NULL DEFAULT false  -- they are not those by which the numbers were made: the next refresh publishes them
+    publish_due boolean NOT NULL DEFAULT false  -- the numbers are of earlier ones: the next refresh publishes these
 );
 -- How many rows each fact has by kind and local month: how months share slices is planned with these.
 CREATE TABLE IF NOT EXISTS kpi_admin.fact_month (

@@ -1,16 +1,13 @@
 """What `init` makes of a database that an earlier version set up."""
 
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from datasource.store.connection import connect
 from datasource.store.migrate import init
-from datasource.store.refresh import refresh
-from tests.agreement import CATALOG, load_records
+from tests.agreement import CATALOG
 from tests.conftest import Databases
-from tests.oracle.random_records import tenants
 
 COLUMNS = """
 SELECT table_schema, table_name, column_name, data_type, collation_name, column_default, is_nullable
@@ -46,16 +43,3 @@ def test_init_again_changes_no_table(database: Databases) -> None:
         before = connection.execute(oids).fetchall()
         init(connection, CATALOG)
         assert connection.execute(oids).fetchall() == before
-
-
-def test_init_folds_the_slices_of_an_earlier_version(database: Databases, tmp_path: Path) -> None:
-    folded = "SELECT kpi_id, tenant_no, day, amount, since::text, new FROM kpi_admin.day_amount ORDER BY 1, 2, 3"
-    with connect(database.new_database(), autocommit=True) as connection:
-        init(connection, CATALOG)
-        load_records(connection, tenants(41, 2), tmp_path)
-        refresh(connection, CATALOG)
-        before = connection.execute(folded).fetchall()
-        connection.execute("CREATE TABLE kpi_admin.day_members (); TRUNCATE kpi_admin.counted_day")
-        init(connection, CATALOG)
-        assert before and connection.execute(folded).fetchall() == before
-        assert refresh(connection, CATALOG).slices == 0
