@@ -70,8 +70,8 @@ CREATE TABLE IF NOT EXISTS kpi_admin.slice (
 );
 -- The slices folded by day, without hours and dimensions, as most questions need them: sums, or how many counted.
 --
--- A distinct count of a range is not the sum of its days: who counts on two of them counts once. So a day keeps, of
--- those who count on it, when each last counted before: `since` has these dates in ascending order (-infinity: never before),
+-- A distinct count of a range is not the sum of its days: who counts on two of them counts once. So a day keeps when
+-- those who count on it last counted before: `since` has these dates in ascending order (-infinity: never before),
 -- and new[i] says how many last counted on since[i] or earlier. In a range that begins on day `a`, each day adds those
 -- who have not counted in it yet: new[i] of its last since[i] < a.
 -- Example: Ann counts on 1, 3 and 4 May, Bob on 3 May.
