@@ -179,11 +179,13 @@ class Facts:
             column = KEY_COLUMNS[fact.key]
             kinds = "" if fact.reads == ("any",) else "AND kind = ANY (%(kinds)s)"
             moved = {number for record in fact.joins for number in self.moved[record]}
+            also = (
+                f"UNION SELECT {column} FROM {quote(fact.name)} WHERE tenant_no = ANY (%(moved)s)"
+            )
             self._run(
-                f"INSERT INTO touched (no) SELECT {column} FROM new_event "
-                f"WHERE {column} IS NOT NULL {kinds} UNION "
-                f"SELECT {column} FROM {quote(fact.name)} WHERE tenant_no = ANY (%(moved)s)",
-                {"kinds": list(fact.reads), "moved": [] if self.full else sorted(moved)},
+                f"INSERT INTO touched (no) SELECT DISTINCT {column} FROM new_event "
+                f"WHERE {column} IS NOT NULL {kinds} {also if moved and not self.full else ''}",
+                {"kinds": list(fact.reads), "moved": sorted(moved)},
             )
         elif fact.key == "tenant":
             self._run(
