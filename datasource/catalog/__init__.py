@@ -103,6 +103,7 @@ class Catalog:
     kpis: dict[str, Kpi]
     facts: dict[str, Fact]
     schema: tuple[Path, ...]
+    migrations: tuple[Path, ...]
 
     @classmethod
     def read(cls, folder: Path | None = None) -> "Catalog":
@@ -120,7 +121,10 @@ class Catalog:
             )
         }
         facts = {path.stem: _fact(path) for path in sorted((folder / "facts").glob("*.sql"))}
-        return cls(folder, kpis, facts, tuple(sorted((folder / "schema").glob("*.sql"))))
+        schema, migrations = (
+            tuple(sorted((folder / name).glob("*.sql"))) for name in ("schema", "migrations")
+        )
+        return cls(folder, kpis, facts, schema, migrations)
 
 
 def views_folder() -> Path:

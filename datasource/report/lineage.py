@@ -7,7 +7,7 @@ import sqlglot
 from sqlglot import exp
 
 from datasource.catalog import DIMS, Catalog, Fact, Kpi
-from datasource.compile.definition import TABLES, Compiled
+from datasource.compile.definition import TABLES, Compiled, CountedKpi
 from datasource.store.contract import ENTITIES, TYPES
 from datasource.store.record_type import DIMENSIONS
 
@@ -40,7 +40,7 @@ def lineage(kpi: Kpi, every: dict[str, Compiled], catalog: Catalog) -> Lineage:
     events, needed, tables = Names(), Names(), Names()
     for part in every[kpi.kpi_id].parts:
         compiled = every[part]
-        assert compiled.query
+        assert isinstance(compiled, CountedKpi), "a formula's parts are counted"
         events |= _events(compiled.query, catalog)
         events |= _events_of_dims(compiled, catalog)
         needed |= _needed(compiled.query, catalog)
@@ -78,7 +78,7 @@ def _events(query: exp.Expr, catalog: Catalog) -> Names:
     return events
 
 
-def _events_of_dims(compiled: Compiled, catalog: Catalog) -> Names:
+def _events_of_dims(compiled: CountedKpi, catalog: Catalog) -> Names:
     """Return the types of events that decide a dimension which the KPI's fact works out."""
     events = Names()
     for column in _select(catalog.facts[compiled.fact]).find_all(exp.Alias):

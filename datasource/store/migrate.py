@@ -1,7 +1,5 @@
 """`chatkpi init`: schema, facts, hits, catalogue, public views and rights, in one transaction."""
 
-import re
-
 from datasource.catalog import Catalog
 from datasource.compile import compile_kpis, forms
 from datasource.store import definitions, rights
@@ -9,7 +7,11 @@ from datasource.store.connection import Connection, run
 from datasource.store.public_views import replace_views
 from datasource.store.refresh import REFRESH_LOCK
 
-TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\S+) \((.*?)\);", re.DOTALL | re.MULTILINE)
+MIGRATIONS = """
+CREATE SCHEMA IF NOT EXISTS kpi_admin;
+CREATE TABLE IF NOT EXISTS kpi_admin.migration (
+    name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)"""
 # Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name.
 FORGET_FUNCTIONS = """
 DO $$
@@ -43,8 +45,8 @@ def init(connection: Connection, catalog: Catalog) -> None:
         rights.create_roles(connection)
         rights.act_as_owner(connection)
         connection.execute(FORGET_FUNCTIONS)
+        _migrate(connection, catalog)
         for path in catalog.schema:
-            _add_columns(connection, path.read_text("utf-8"))
             connection.execute(path.read_bytes())
         connection.execute("SELECT kpi_admin.add_zone('UTC')")
         definitions.stage(connection, catalog, every)
@@ -58,12 +60,18 @@ def init(connection: Connection, catalog: Catalog) -> None:
         rights.grant(connection)
 
 
-def _add_columns(connection: Connection, schema: str) -> None:
-    """Adds the columns, always a table's last ones, that it lacks: CREATE TABLE IF NOT EXISTS does not."""
-    for table, body in TABLE.findall(re.sub("--.*", "", schema)):
-        columns = {text.split()[0].strip('"'): text for text in re.split(r",(?![^()]*\))", body)}
-        known = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass(%s)"
-        there = {name for (name,) in connection.execute(known, [table])}
-        for name in columns.keys() - there:
-            if there and name.islower():  # no constraint
-                run(connection, f"ALTER TABLE {table} ADD COLUMN {columns[name]}")
+def _migrate(connection: Connection, catalog: Catalog) -> None:
+    """Run the migrations that the database's tables have not had.
+
+    A new database needs none, for views/schema/ makes its tables as they are to be.
+    """
+    [(is_new,)] = connection.execute("SELECT to_regclass('kpi_admin.state') IS NULL").fetchall()
+    connection.execute(MIGRATIONS)
+    rows = connection.execute("SELECT name FROM kpi_admin.migration").fetchall()
+    had = {name for (name,) in rows}
+    for path in catalog.migrations:
+        if path.stem in had:
+            continue
+        if not is_new:
+            connection.execute(path.read_bytes())
+        connection.execute("INSERT INTO kpi_admin.migration (name) VALUES (%s)", [path.stem])

@@ -21,6 +21,7 @@ from datasource.store.load import load
 from datasource.store.migrate import init
 from datasource.store.refresh import refresh
 from tests.agreement import CATALOG, load_records
+from tests.conftest import as_superuser
 from tests.datasource.store.test_refresh import everything
 from tests.oracle.random_records import tenants
 
@@ -70,9 +71,10 @@ class Site:
         for _ in range(200):
             try:
                 with psycopg.connect(
-                    self.url.replace("/chatkpi?", "/postgres?"), autocommit=True
+                    as_superuser(self.url.replace("/chatkpi?", "/postgres?")), autocommit=True
                 ) as connection:
-                    connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'.encode())
+                    create = f'CREATE DATABASE "{name}" TEMPLATE "{source}" OWNER chatkpi'
+                    connection.execute(create.encode())
                     # A copied sequence is not in the log until a checkpoint: a crash would turn it back.
                     connection.execute("CHECKPOINT")
                 return self.url.replace("/chatkpi?", f"/{name}?")
