@@ -4,7 +4,7 @@
 -- definitions -> run chatkpi init
 SELECT coalesce(i.kpi_id, k.kpi_id) || CASE WHEN k.kpi_id IS NULL THEN ' is not in the database' ELSE ' is not in the package' END
 FROM unnest(%(kpis)s::text[]) AS i (kpi_id) FULL JOIN kpi_admin.kpi AS k USING (kpi_id)
-WHERE i.kpi_id IS NULL OR k.kpi_id IS NULL;
+WHERE (i.kpi_id IS NULL OR k.kpi_id IS NULL) AND NOT (SELECT publish_due FROM kpi_admin.state);
 
 -- views -> run chatkpi refresh
 SELECT kpi_id || ' is not built' FROM kpi_admin.kpi WHERE stale ORDER BY position;

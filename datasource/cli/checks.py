@@ -10,6 +10,7 @@ from psycopg import IsolationLevel
 
 from datasource import grafana
 from datasource.catalog import Catalog, views_folder
+from datasource.store import locks
 from datasource.store.connection import connect
 
 RULES = Path(__file__).with_name("check.sql")
@@ -24,6 +25,8 @@ def check(given: Namespace) -> int:
         found["Grafana -> mend its data source chatkpi"] = _of_grafana(given.grafana)
     with connect() as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        advice = locks.advice(connection)
+        found["room for the locks of a refresh -> do as said"] = [advice] if advice else []
         for rule in RULES.read_text(encoding="utf-8").split("\n\n")[1:]:
             head, _, query = rule.removeprefix("-- ").partition("\n")
             rows = connection.execute(query.encode(), known).fetchall()

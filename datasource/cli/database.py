@@ -10,6 +10,7 @@ import psycopg
 from datasource.catalog import Catalog
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
+from datasource.store import locks
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
 from datasource.store.load import Counts
@@ -25,6 +26,8 @@ def init(_given: Namespace) -> None:
     """Create or migrate schema, views and roles; safe to repeat."""
     with connect() as connection:
         set_up(connection, Catalog.read())
+        if advice := locks.advice(connection):
+            print("chatkpi: a refresh may find too few locks:", advice, file=sys.stderr)
 
 
 def load(given: Namespace) -> int:

@@ -10,11 +10,14 @@ dates that it has (`slices.py`).
 from dataclasses import dataclass
 from datetime import date
 
+import psycopg
+
 from datasource.catalog import Catalog
 from datasource.compile import Compiled, CountedKpi, compile_kpis
-from datasource.store import definitions, facts, rights, slices
+from datasource.store import definitions, facts, locks, rights, slices
 from datasource.store.connection import Connection, run
 from datasource.store.definitions import Prepared
+from datasource.store.errors import StoreError
 from datasource.store.public_views import replace_views
 from datasource.store.retired import drop_retired
 
@@ -42,9 +45,15 @@ def refresh(connection: Connection, catalog: Catalog, *, full: bool = False) -> 
         drop_retired(connection)
         # Else all blocks that VACUUM has not seen yet count as new ones.
         connection.execute("SELECT brin_summarize_new_values('kpi_data.event_load_no')")
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return _Refresh(connection, catalog, full).run()
+        try:
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                return _Refresh(connection, catalog, full).run()
+        except psycopg.errors.OutOfMemory as error:
+            if "shared memory" not in str(error):
+                raise
+            hint = locks.advice(connection, failed=True)
+            raise StoreError("the server has too few locks for this refresh", hint) from error
     finally:
         if not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%s)", [REFRESH_LOCK])

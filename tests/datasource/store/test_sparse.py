@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from datasource.store import locks
 from datasource.store.connection import connect
 from datasource.store.migrate import init
 from datasource.store.refresh import refresh
@@ -75,3 +76,9 @@ def test_a_zone_that_changes_after_years_of_data(database: Databases, tmp_path: 
         )
         assert refresh(connection, CATALOG).recomputed == ("t",)
         assert connection.execute(TOTAL).fetchone() == (60,)
+        assert locks.advice(connection) == ""
+        connection.execute(
+            "INSERT INTO kpi_admin.slice (kpi_id, first, last, relation) "
+            "SELECT 'x', date '2000-01-01' + n, date '2000-01-02' + n, 'r' || n FROM generate_series(1, 5000) AS n"
+        )
+        assert locks.advice(connection).startswith("set max_locks_per_transaction = ")
