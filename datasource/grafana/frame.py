@@ -136,7 +136,12 @@ def narrowing(scene: Scene, one: Filter) -> Json:
     span = {"from": str(FROM), "to": str(TO)}
     fields = {"range": span, "payload": {**asked, "filters": within}}
     found = target(fields, columns, url="/variable")
-    return query(one.dim, found, label=label, **({} if one.one else several()))
+    if one.one:
+        return query(one.dim, found, label=label)
+    if one.first:
+        # Many values and no All of its own: but a link may bring the All of another dashboard.
+        return query(one.dim, found, label=label, multi=True, current={"text": [], "value": []})
+    return query(one.dim, found, label=label, **several())
 
 
 def choosing(scene: Scene, choice: Choice) -> Json:

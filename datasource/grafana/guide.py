@@ -56,7 +56,10 @@ def _guide(scene: Scene) -> Guide:
             sections.append(Section(scene.words[row.heading], ()))
         for panel in panels_of(row):
             made = panel.build(scene)
-            title = made["title"].replace("${metric:text}", scene.words["chosen_metric"])
+            title = made["title"]
+            if scene.board.choice:
+                chosen = scene.metric.formatted("text")
+                title = title.replace(chosen, scene.words["chosen_metric"])
             paragraphs = tuple(_paragraph(text) for text in made["description"].split("\n\n"))
             if title.strip() and "${" not in title:
                 sections.append(Section(title, paragraphs))

@@ -24,14 +24,16 @@ class Variable:
     def __str__(self) -> str:
         return f"${{{self.name}:{self.form}}}" if self.form else f"${{{self.name}}}"
 
+    def formatted(self, form: str) -> str:
+        """Return it in another format, such as `text` for its words."""
+        return str(Variable(self.name, form))
+
     def encoded(self) -> str:
         """Return it as an address has it."""
-        return str(Variable(self.name, "percentencode"))
+        return self.formatted("percentencode")
 
 
 TENANT = Variable("tenant", "doublequote")
-METRIC = Variable("metric", "doublequote")
-METRICS = Variable("metrics", "doublequote")
 FROM, TO, ZONE = Variable("__timeFrom"), Variable("__timeTo"), Variable("__timezone")
 
 

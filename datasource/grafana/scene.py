@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from datasource.grafana.question import METRIC, Question, Variable
+from datasource.grafana.question import Question, Variable
 from datasource.grafana.words import Words
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ class Scene:
             raise ValueError("the dashboard has no `choice`")
         return self.board.choice.kpis or tuple(self.words.catalog.kpis)
 
+    @property
+    def metric(self) -> Variable:
+        """The variable of the KPI that the viewer picked. Raises ValueError without a choice."""
+        if not self.board.choice:
+            raise ValueError("the dashboard has no `choice`")
+        return Variable(self.board.choice.variable, "doublequote")
+
     def filters(self, dims: Sequence[str]) -> dict[str, Variable]:
         """Return the variable of the tenant, and those that narrow one of these dimensions."""
         found = {"tenant": Variable("tenant", "doublequote")}
@@ -67,10 +74,10 @@ class Scene:
         filters = self.filters(self.shared_dims(kpis))
         return Question(kpis=kpis, filters=filters, **more)  # type: ignore[arg-type]
 
-    def question_on_metric(self, metric: Variable = METRIC, **more: object) -> Question:
+    def question_on_metric(self, **more: object) -> Question:
         """Return a question about the KPI that the viewer picked, or one of several."""
         filters = self.filters(self.shared_dims(self.chosen))
-        return Question(kpis=[metric], filters=filters, **more)  # type: ignore[arg-type]
+        return Question(kpis=[self.metric], filters=filters, **more)  # type: ignore[arg-type]
 
     def url(
         self,
@@ -108,4 +115,4 @@ class Scene:
             for dim, value in question.filters.items()
         }
         name = kpi if isinstance(kpi, str) else str(Variable(kpi.name))
-        return self.url(BEHIND, {"metric": name} | where, keeps=False)
+        return self.url(BEHIND, {"kpi": name} | where, keeps=False)

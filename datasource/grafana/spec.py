@@ -16,13 +16,15 @@ Lists = Literal["experiences", "modules", "bots", "channels", "users", "location
 class Filter:
     """A variable that narrows a dimension; it has the dimension's name and title.
 
-    `one`: one value and never all. `list`: its values are the things of this list, which need
-    not occur in an event. `within`: the filters of the dashboard that narrow its values.
-    `text`: no picker but a text that links fill; `hidden`: it is not shown.
+    `one`: one value and never all. `first`: several values, at first the first of them. `list`:
+    its values are the things of this list, which need not occur in an event. `within`: the
+    filters of the dashboard that narrow its values. `text`: no picker but a text that links
+    fill; `hidden`: it is not shown.
     """
 
     dim: DimName
     one: bool = False
+    first: bool = False
     list: Lists | None = None
     within: tuple[DimName, ...] = ()
     text: bool = False
@@ -31,13 +33,15 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """KPIs that the viewer picks: one by the variable `metric`, or `several` by `metrics`.
+    """KPIs that the viewer picks: one, or `several`.
 
-    `kpis`, or all there are when it is `every` one. `first`: those that are picked at first. One
-    is picked from a list of the kind `picker`, so its variable has no picker of its own, unless
-    `menu` says so.
+    `variable`: its name. Links take variables along, so dashboards that share a name share the
+    KPIs. `kpis`, or all there are when it is `every` one. `first`: those that are picked at
+    first. One is picked from a list of the kind `picker`, so its variable has no picker of its
+    own, unless `menu` says so.
     """
 
+    variable: str
     first: tuple[KpiId, ...]
     kpis: tuple[KpiId, ...] = ()
     every: bool = False
@@ -51,11 +55,6 @@ class Choice:
             raise ValueError("`first` names some of `kpis`")
         if not self.several and len(self.first) > 1:
             raise ValueError("`first` is one, for one can be picked")
-
-    @property
-    def variable(self) -> str:
-        """The variable's name."""
-        return "metrics" if self.several else "metric"
 
 
 @dataclass(frozen=True, kw_only=True)

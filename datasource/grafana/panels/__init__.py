@@ -15,11 +15,12 @@ from datasource.grafana.panels.modules import ModuleDetails, Modules, ModuleTile
 from datasource.grafana.panels.nps import Answers, Scores
 from datasource.grafana.panels.shares import Bars, Ring, SplitBars, SplitRing
 from datasource.grafana.panels.tables import Conversations, Groups, Matrix, Picker
-from datasource.grafana.panels.texts import Directory, Freshness, Questions, Words
+from datasource.grafana.panels.texts import About, Directory, Freshness, Questions, Words
 from datasource.grafana.panels.tiles import AsOf, Tile
 from datasource.grafana.panels.tree import LocationTree, Tree
 
 KINDS: dict[str, type[Panel]] = {
+    "about": About,
     "answers": Answers,
     "as_of": AsOf,
     "bars": Bars,

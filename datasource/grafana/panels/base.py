@@ -80,7 +80,7 @@ class Panel:
         defaults = {"noValue": words["nothing"], **(unit(words, kpis[0]) if kpis else {})}
         return {
             "type": kind,
-            "title": title or words.title(kpis[0]),
+            "title": title or (words.title(kpis[0]) if kpis else ""),
             "description": about,
             "datasource": SOURCE,
             "targets": [*targets],

@@ -9,7 +9,6 @@ from datasource.grafana.looks import MOMENT, fixed, link, organized, override, p
 from datasource.grafana.panels.base import Panel, links
 from datasource.grafana.panels.tables import OPTIONS, column
 from datasource.grafana.question import (
-    METRIC,
     TIME,
     Json,
     Question,
@@ -35,7 +34,7 @@ class Number(Panel):
             "stat",
             [target(asked, numbers("value"))],
             about=scene.words["number_about"],
-            title="${metric:text}",
+            title=scene.metric.formatted("text"),
             options={
                 "colorMode": "none",
                 "graphMode": "none",
@@ -44,8 +43,8 @@ class Number(Panel):
                 "text": {"valueSize": 32},
                 "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
             },
-            fields={"unit": "locale", "decimals": 1, **fixed(palette().roles["metric"])},
-            links=links(scene, [METRIC], asked),
+            fields={"unit": "locale", **fixed(palette().roles["metric"])},
+            links=links(scene, [scene.metric], asked),
         )
 
 
@@ -91,7 +90,13 @@ class Hits(Panel):
             transformations=[
                 organized("time", "kind", "amount", "details", "id", "contact", "conversation")
             ],
-            links=[link(words["csv"].format("${metric:text}"), asked.export(), new_tab=True)],
+            links=[
+                link(
+                    words["csv"].format(scene.metric.formatted("text")),
+                    asked.export(),
+                    new_tab=True,
+                )
+            ],
         )
 
 
@@ -100,7 +105,7 @@ def behind_question(scene: Scene, **more: Any) -> Question:
 
     A dimension that the KPI does not have is not narrowed there: its variable holds a `*`.
     """
-    return Question(kpis=[METRIC], filters=scene.filters(list(DIMS)), **more)
+    return Question(kpis=[scene.metric], filters=scene.filters(list(DIMS)), **more)
 
 
 @dataclass(frozen=True, kw_only=True)

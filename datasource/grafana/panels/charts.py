@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from datasource.grafana.looks import fixed, named, organized, override, palette
 from datasource.grafana.panels.base import Panel, jq_words, links
-from datasource.grafana.question import METRIC, METRICS, TIME, VALUE, Column, Json, target
+from datasource.grafana.question import TIME, VALUE, Column, Json, target
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import DimName, KpiId
 
@@ -75,7 +75,10 @@ class ChosenLines(Lines):
         return scene.chosen
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
-        picked = {"id": "filterByRefId", "options": {"include": "/^(?:${metrics:pipe})$/"}}
+        picked = {
+            "id": "filterByRefId",
+            "options": {"include": f"/^(?:{scene.metric.formatted('pipe')})$/"},
+        }
         return super().build(scene) | {"transformations": [picked]}
 
 
@@ -88,16 +91,16 @@ class MetricLine(Panel):
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
         asked = scene.question_on_metric(shape="series")
-        title = {"displayName": "${metric:text}", **fixed(palette().roles["metric"])}
+        title = {"displayName": scene.metric.formatted("text"), **fixed(palette().roles["metric"])}
         return self.made(
             scene,
             "timeseries",
             [target(asked, [TIME, VALUE], is_series=True)],
-            title="${metric:text}",
+            title=scene.metric.formatted("text"),
             options=OPTIONS,
             fields=drawn(),
             overrides=[override("value", title)],
-            links=links(scene, [METRIC], asked),
+            links=links(scene, [scene.metric], asked),
         )
 
 
@@ -144,18 +147,18 @@ class LinesBy(Panel):
         return scene.chosen
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
-        asked = scene.question_on_metric(METRICS, shape="series", by=[self.dim])
+        asked = scene.question_on_metric(shape="series", by=[self.dim])
         name = f"{self.dim}_name"
         columns = [TIME, Column(name, "string"), VALUE]
         return self.made(
             scene,
             "timeseries",
             [target(asked, columns, is_series=True, jq=jq_words(scene.words, self.dim, name))],
-            title="${metrics:text}",
+            title=scene.metric.formatted("text"),
             options=OPTIONS,
             fields=drawn() | {"displayName": f"${{__field.labels.{name}}}"},
-            links=links(scene, [METRICS], asked),
-        ) | {"repeat": "metrics", "repeatDirection": "h", "maxPerRow": 2}
+            links=links(scene, [scene.metric], asked),
+        ) | {"repeat": scene.metric.name, "repeatDirection": "h", "maxPerRow": 2}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,10 @@ class Modules(Panel):
             "to_entries | map(.value + {share: (.value.share * 100), "
             'arrow: (if .key == 0 then "" else "↓" end)})'
         )
-        columns = [*text("arrow", "name", "id"), *numbers("position", "visits", "share")]
+        columns = [
+            *text("arrow", "name", "id", "experience_name"),
+            *numbers("position", "visits", "share"),
+        ]
         url = scene.url(self.opens, {"module": "${__data.fields.id:percentencode}"})
         gauge = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
         share = {
@@ -66,10 +69,13 @@ class Modules(Panel):
                 override("arrow", {"displayName": " ", "custom": {"width": 50, "align": "center"}}),
                 override("position", column(words["position"], 80)),
                 override("name", name),
+                override("experience_name", column(words.dim("experience"), 180)),
                 override("visits", column(words["visits"], 110)),
                 override("share", share),
             ],
-            transformations=[organized("arrow", "position", "name", "visits", "share", "id")],
+            transformations=[
+                organized("arrow", "position", "name", "experience_name", "visits", "share", "id")
+            ],
             links=[
                 link(words["csv"].format(words["modules"]), asked.export(), new_tab=True),
                 *links(scene, ["module_visits"], kpi_question),
@@ -95,7 +101,7 @@ class ModuleTiles(Panel):
         titles = {kpi: scene.words.title(kpi) for kpi in self.shown(scene)}
         chosen = (
             f"{json.dumps(titles, ensure_ascii=False)} as $titles "
-            '| ([.[] | select(.id == "${module}")][0].module_type // "") as $type '
+            '| ([.[] | select(.id == ${module:doublequote})][0].module_type // "") as $type '
             f"| {json.dumps(list(self.every))} + ({json.dumps(self.types)}[$type] // []) "
             "| map({__value: ., __text: $titles[.]})"
         )

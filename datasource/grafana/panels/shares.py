@@ -15,7 +15,7 @@ from datasource.grafana.looks import (
     worded,
 )
 from datasource.grafana.panels.base import Panel, links
-from datasource.grafana.question import METRIC, VALUE, Json, Question, numbers, target, text
+from datasource.grafana.question import VALUE, Json, Question, numbers, target, text
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import DimName, KpiId
 
@@ -44,7 +44,7 @@ RING: Json = {
     "tooltip": {"mode": "single"},
     "reduceOptions": {"calcs": [], "fields": "/^(value|Last)$/", "values": True},
 }
-OF_ROWS: Json = {"calcs": [], "fields": "/^(value|Last)$/", "values": True}
+OF_ROWS: Json = {"calcs": [], "fields": "/^(value|Last)$/", "values": True, "limit": 100}
 # From a row of KPIs to a row a KPI: the fields `Field` and `Last`.
 TURNED: Json = {"id": "reduce", "options": {"mode": "seriesToRows", "reducers": ["last"]}}
 
@@ -136,7 +136,8 @@ class Split(Panel):
         words, asked = scene.words, self.asked(scene)
         name = f"{self.dim}_name"
         title = words["by"].format(
-            words.title(self.kpi) if self.kpi else "${metric:text}", words.dim(self.dim).lower()
+            words.title(self.kpi) if self.kpi else scene.metric.formatted("text"),
+            words.dim(self.dim).lower(),
         )
         return self.made(
             scene,
@@ -147,7 +148,7 @@ class Split(Panel):
             fields={"unit": COUNT[0]},
             overrides=[override(name, {"mappings": worded(words, self.dim)}), *overrides],
             transformations=[sorted_by("value", largest_first=True), without_nothing("value")],
-            links=links(scene, [self.kpi or METRIC], asked),
+            links=links(scene, [self.kpi or scene.metric], asked),
         )
 
 

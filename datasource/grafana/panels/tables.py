@@ -14,7 +14,6 @@ from datasource.grafana.looks import (
 )
 from datasource.grafana.panels.base import Panel, links
 from datasource.grafana.question import (
-    METRIC,
     TIME,
     Column,
     Json,
@@ -52,10 +51,11 @@ class Picker(Panel):
         ]
         marked = (
             f".[0] as $answer | {json.dumps(metrics, ensure_ascii=False)} | map(. + "
-            '{value: $answer[.kpi], title: ((if .kpi == "${metric}" then "●" else "○" end)'
+            f"{{value: $answer[.kpi], title: ((if .kpi == {scene.metric} then "
+            '"●" else "○" end)'
             ' + "  " + .title)})'
         )
-        pick = scene.url(scene.name, {"metric": "${__data.fields.kpi}"})
+        pick = scene.url(scene.name, {scene.metric.name: "${__data.fields.kpi}"})
         title = {
             "custom": {"tooltip": {"field": "about", "placement": "right"}, "minWidth": 120},
             "links": [link(words["pick"], pick)],
@@ -92,7 +92,7 @@ class Matrix(Panel):
             scene,
             "table",
             [target(asked, [*text("hour"), *numbers(*WEEKDAYS)])],
-            title="${metric:text}",
+            title=scene.metric.formatted("text"),
             options=OPTIONS,
             fields={
                 "decimals": 1,
@@ -111,7 +111,7 @@ class Matrix(Panel):
                 *(override(day, {"displayName": words[day]}) for day in WEEKDAYS),
             ],
             transformations=[organized("hour", *WEEKDAYS)],
-            links=links(scene, [METRIC], asked),
+            links=links(scene, [scene.metric], asked),
         )
 
 
@@ -158,7 +158,7 @@ class Groups(Panel):
             ]
             overrides.append(override("description", column(words["description"], 320)))
         if not self.kpis:
-            kept = f"^({dim}|{name}|${{metrics:pipe}})$"
+            kept = f"^({dim}|{name}|{scene.metric.formatted('pipe')})$"
             steps.append({"id": "filterFieldsByName", "options": {"include": {"pattern": kept}}})
         first = words.title(kpis[0])
         return self.made(

@@ -38,6 +38,15 @@ class Words(Panel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class About(Panel):
+    """What the dashboard answers, in its own sentence."""
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        about = scene.board.about.within(scene.words.language)
+        return markdown("", about, about) | {"transparent": True}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Directory(Panel):
     """The dashboards of a family, each with what it answers."""
 
@@ -77,11 +86,20 @@ class Questions(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words, lines = scene.words, []
         for one in self.shortcuts:
-            variables = {"metric": str(one.metric)} if one.metric else {}
+            variables = self.picked(scene, one)
             url = scene.url(one.board, variables, span=one.range or "")
             lines.append(f"- [{words[one.question]}]({url})")
         title = words[self.title] if self.title else ""
         return markdown(title, words["directory_about"], "\n".join(lines))
+
+    def picked(self, scene: Scene, shortcut: Shortcut) -> dict[str, str]:
+        """Return the variable that picks the shortcut's metric on its dashboard."""
+        choice = scene.boards[shortcut.board].choice
+        if not shortcut.metric:
+            return {}
+        if not choice or shortcut.metric not in choice.kpis:
+            raise ValueError(f"{shortcut.board} has no metric {shortcut.metric}")
+        return {choice.variable: shortcut.metric}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,6 @@ class AsOf(Panel):
                 target(whole, numbers("last")),
                 target(waiting, numbers("minutes"), ref="B", jq=minutes),
             ],
-            title=" ",
             about=words["as_of_about"],
             options=OPTIONS
             | {

@@ -99,7 +99,7 @@ reduce .[] as $row ({{orders: {{}}, rows: []}};
                 {"id": "merge", "options": {}},
                 sorted_by("order"),
                 organized("sign", "title", *kpis, "toggled", "order"),
-                picked(PLACE),
+                picked(scene, PLACE),
             ],
             links=links(scene, kpis, scene.question(kpis, shape="total", by=["location"])),
         )
@@ -133,7 +133,7 @@ map(select(is_open([.location]))
         ]
 
 
-def picked(others: Sequence[str]) -> Json:
+def picked(scene: Scene, others: Sequence[str]) -> Json:
     """Return the transformation that keeps the picked metrics' fields, and the others named."""
-    kept = f"^({'|'.join(others)}|${{metrics:pipe}})$"
+    kept = f"^({'|'.join(others)}|{scene.metric.formatted('pipe')})$"
     return {"id": "filterFieldsByName", "options": {"include": {"pattern": kept}}}
