@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
-from bench import bulk, distinct, http, load, postgraphile, refresh
+from bench import bulk, dashboards, distinct, http, load, postgraphile, refresh
 from bench.place import Place
 from datasource.store import embedded
 
-PARTS = {part.__name__[6:]: part for part in (load, refresh, bulk, distinct, http, postgraphile)}
+PARTS = {
+    part.__name__[6:]: part
+    for part in (load, refresh, bulk, distinct, http, dashboards, postgraphile)
+}
 HEAD = """# Benchmarks
 
 What `make bench` found: ratios against what one would have otherwise, both sides measured in one

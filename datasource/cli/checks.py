@@ -1,6 +1,7 @@
 """check and dashboards: the commands that look whether all is well."""
 
 import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from psycopg import IsolationLevel
 
 from datasource import grafana
 from datasource.catalog import Catalog, views_folder
+from datasource.grafana.strict import SpecError
 from datasource.store import locks
 from datasource.store.connection import connect
 
@@ -49,9 +51,13 @@ def _of_grafana(address: str) -> list[str]:
 
 
 def dashboards(given: Namespace) -> int:
-    """Write dashboards and provisioning."""
+    """Write dashboards and provisioning; each mistake in their files is a line of its own."""
     top = views_folder().parent  # of a checkout; an installed package has none
     top = Path() if top.name == "datasource" else top
-    changed = grafana.check(top) if given.check else grafana.write(top)
+    try:
+        changed = grafana.check(top) if given.check else grafana.write(top)
+    except SpecError as error:
+        print(*(f"chatkpi: {mistake}" for mistake in error.mistakes), sep="\n", file=sys.stderr)
+        return 1
     print(*changed, f"{len(changed)} files {'differ' if given.check else 'written'}", sep="\n")
     return 1 if given.check and changed else 0

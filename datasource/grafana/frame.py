@@ -25,7 +25,7 @@ from datasource.grafana.strict import SpecError
 from datasource.grafana.words import LANGUAGES, KpiId
 
 START = "start"
-LANGUAGE_NAMES = {"en": "English", "nl": "Nederlands"}
+LANGUAGE_NAMES = {"en": "EN", "nl": "NL"}  # short, for the line of controls is full
 
 
 def panels_of(row: Row, others: Sequence[str] = ()) -> list[Panel]:

@@ -19,6 +19,8 @@ from datasource.grafana.question import VALUE, Json, Question, numbers, target, 
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import DimName, KpiId
 
+# Every number of every row, whatever their field is called by now.
+OF_ROWS: Json = {"calcs": [], "fields": "", "values": True, "limit": 100}
 BARS: Json = {
     "orientation": "horizontal",
     "displayMode": "gradient",
@@ -42,9 +44,8 @@ RING: Json = {
         "values": ["percent", "value"],
     },
     "tooltip": {"mode": "single"},
-    "reduceOptions": {"calcs": [], "fields": "/^(value|Last)$/", "values": True},
+    "reduceOptions": OF_ROWS,
 }
-OF_ROWS: Json = {"calcs": [], "fields": "/^(value|Last)$/", "values": True, "limit": 100}
 # From a row of KPIs to a row a KPI: the fields `Field` and `Last`.
 TURNED: Json = {"id": "reduce", "options": {"mode": "seriesToRows", "reducers": ["last"]}}
 

@@ -211,7 +211,7 @@ def test_frame(path: str) -> None:
     ]
     assert any(panel["id"] for panel in shown(board) if "freshness" in json.dumps(panel["targets"]))
     titles = [link["title"] for link in board["links"]]
-    assert {"English", "Nederlands"} & set(titles) and {"Learn", "Uitleg"} & set(titles)
+    assert {"EN", "NL"} & set(titles) and {"Learn", "Uitleg"} & set(titles)
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     for variable in variables.values():
         if variable.get("includeAll") and variable["name"] in DIMS:

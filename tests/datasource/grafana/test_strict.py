@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasource.catalog import Catalog
+from datasource.cli import main
 from datasource.grafana import panel_id, read, unused
 from datasource.grafana.scene import Scene
 from datasource.grafana.strict import SpecError
@@ -118,3 +119,17 @@ def test_a_link_to_no_panel_is_refused(board: str, key: str) -> None:
 def test_every_dashboard_has_its_file_read(tmp_path: Path) -> None:
     shutil.copytree(FOLDER / "dashboards", tmp_path / "dashboards")
     assert read(CATALOG, tmp_path) == read(CATALOG)
+
+
+def test_the_command_tells_each_mistake_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(folder: Path) -> list[Path]:
+        raise SpecError(["one.toml: rows 1: wrong", "two.toml: title: wrong too"])
+
+    monkeypatch.setattr("datasource.grafana.check", refused)
+    assert main(["dashboards", "--check"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "chatkpi: one.toml: rows 1: wrong",
+        "chatkpi: two.toml: title: wrong too",
+    ]
