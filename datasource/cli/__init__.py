@@ -113,10 +113,17 @@ def _moment(text: str) -> str:
     return text if is_date or found is None else found
 
 
+def _last(text: str) -> str:
+    """Check a number of whole hours, days, weeks or months ("7 days")."""
+    if question.is_last(text):
+        return text
+    raise ArgumentTypeError(f"{text!r} is no number of hours, days, weeks or months ('7 days')")
+
+
 def _known(kpi_id: str) -> Kpi:
     if kpi := Catalog.read().kpis.get(kpi_id):
         return kpi
     raise ArgumentTypeError(f"there is no KPI {kpi_id!r}; SELECT * FROM kpi.catalog lists them")
 
 
-READERS = {"positive": _positive, "moment": _moment, "kpi": _known}
+READERS = {"positive": _positive, "moment": _moment, "last": _last, "kpi": _known}

@@ -11,9 +11,10 @@ SELECT
     'EXPLAIN (ANALYZE, COSTS OFF) ' || CASE
         WHEN k.fold IN ('value', 'level') THEN format('SELECT * FROM kpi_admin.month_values(%%L)', k.kpi_id)
         ELSE format(
-            'SELECT %%s FROM (%%s) AS s JOIN kpi_admin.tenant_ranges(''day'', kpi_admin.now() - interval ''30 days'', kpi_admin.now(), ''[]'', NULL) AS r
+            'SELECT %%s FROM (%%s) AS s JOIN unnest((kpi_admin.plan(%%L, ''total'',
+                    kpi_admin.between_instants(kpi_admin.now() - interval ''30 days'', kpi_admin.now(), NULL), NULL, ''[]'', ''{}'', ''day'')).ranges) AS r
                 ON s.tenant_no = r.tenant_no AND s.day >= r.first_day AND s.day < r.last_day',
             CASE WHEN k.entity IS NULL THEN 'sum(s.numerator), sum(s.denominator)' ELSE 'count(DISTINCT s.entity)' END,
-            kpi_admin.slices(k, '{}', kpi_admin.now()::date - 31, kpi_admin.now()::date + 2))
+            kpi_admin.slices(k, '{}', kpi_admin.now()::date - 31, kpi_admin.now()::date + 2), k.kpi_id)
     END
 FROM kpi_admin.definition(%s) AS k

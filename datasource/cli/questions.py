@@ -31,7 +31,12 @@ def _asked(given: Namespace) -> dict[str, Any]:
         if dim not in has:
             raise ArgumentTypeError(f"{given.id.kpi_id} has no {dim!r}; it has {', '.join(has)}")
     start, end = asked["from"], asked["to"]
-    if (len(start) == 10) == (len(end) == 10) and start >= end:
+    if asked["last"]:
+        if start or end:
+            raise ArgumentTypeError("--last stands in place of --from and --to")
+    elif not start or not end:
+        raise ArgumentTypeError("it needs --from and --to, or --last")
+    elif (len(start) == 10) == (len(end) == 10) and start >= end:
         raise ArgumentTypeError("--from must be before --to")
     return asked
 
@@ -45,12 +50,14 @@ def ask(given: Namespace) -> None:
         [(tenants, zone, viewer_zone, start, end)] = connection.execute(ASK.read_bytes(), ends)
         if tenants > 1 and "tenant" not in asked["filters"]:
             raise StoreError("there are several tenants", "name one with --where tenant=T")
-        asked |= {"from": start.isoformat(), "to": end.isoformat(), "timezone": viewer_zone}
+        if not asked["last"]:
+            asked |= {"from": start.isoformat(), "to": end.isoformat(), "timezone": viewer_zone}
         page: list[tuple[Any, ...]] = [()]
         while page and ("list" in asked or not found):
-            read = [Jsonb(question(asked | {"offset": len(found)}))]
-            connection.execute("SELECT kpi_http.used_range(%s)", read)  # refuses what is wrong
-            page = connection.execute("SELECT kpi_http.rows(%s)", read).fetchall()
+            page = connection.execute(
+                "SELECT kpi_http.rows(kpi_http.read(%s))",
+                [Jsonb(question(asked | {"offset": len(found)}))],
+            ).fetchall()
             found += [orjson.loads(text) for (text,) in page]
     for row in found:
         if "time" in row:

@@ -9,8 +9,8 @@ from psycopg.types.json import Jsonb
 from datasource.protocol.cache import Answer, Cache
 from datasource.protocol.database import Database
 from datasource.protocol.errors import ApiError, of_question
-from datasource.protocol.fields import QUESTION, Schema, an_object
-from datasource.protocol.question import Fields, bad, inner, question
+from datasource.protocol.fields import QUESTION, WITHIN, Schema, an_object
+from datasource.protocol.question import Fields, bad, check_names, inner, question
 
 TARGETS = 50
 MARKS = "annotations"  # the target by which Grafana's own annotations ask, of simPod JSON too
@@ -65,6 +65,7 @@ Answerer = Callable[[Asker, dict[str, Any]], Answer]
 
 def rows(asker: Asker, body: dict[str, Any]) -> Answer:
     """Answer POST /rows: a question on KPIs, or a list of things, as flat objects."""
+    check_names(body, QUESTION)
     [answer] = asker.answers("rows", [question(body)])
     if isinstance(answer, ApiError):
         raise answer
@@ -99,8 +100,10 @@ def query(asker: Asker, body: dict[str, Any]) -> Answer:
 
 def _target(target: Fields, body: Fields) -> dict[str, Any] | ApiError:
     try:
-        span, shape = inner(body, "range"), "table" if target.get("type") == "table" else None
         payload = {} if target.get("payload") == "" else inner(target, "payload")
+        check_names(payload, QUESTION)
+        shape = "table" if target.get("type") == "table" else None
+        span = inner(body, "range") if "last" not in payload else {}
         asked = {"kpi": target.get("target"), "list": None, "refId": target.get("refId")}
         if asked["kpi"] == MARKS:
             asked |= {"kpi": None, "list": MARKS}
@@ -134,9 +137,11 @@ def _ask(items: Schema, function: str, *names: str, within: tuple[str, ...] = ()
 
     def answer(asker: Asker, body: dict[str, Any]) -> Answer:
         found = {name: body.get(name) for name in names}
-        for name in within:
-            found |= inner(body, name)
-        return Answer(None, None, asker.menu(function, question(found)))
+        payload = inner(body, "payload") if "payload" in within else {}
+        check_names(payload, WITHIN["payload"])
+        if "range" in within and "last" not in payload:
+            found |= inner(body, "range")
+        return Answer(None, None, asker.menu(function, question(found | payload)))
 
     return Post(answer, an_object(*names, within=within), items)
 

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import chain, islice
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +15,16 @@ from werkzeug.datastructures import MultiDict
 
 from datasource.protocol.answers import Asker
 from datasource.protocol.cache import Answer
-from datasource.protocol.question import EPOCH, Fields, bad, question
+from datasource.protocol.question import EPOCH, bad, check_names, question
 
-SINGLE = ("from", "to", "shape", "timezone", "interval", "granularity", "compare")
-LISTS = ("by", "where", "segment")  # parameters that may be repeated
+# The parameters: fields of a question, `bom`, and those that may be repeated.
+SINGLE = (
+    *("from", "to", "last", "shape", "timezone", "interval", "granularity", "compare"),
+    "all_groups",
+)
+LISTS = ("by", "where", "segment")
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+DEFAULT_LAST = "30 days"
 # The lists of things that have a file too. `hits` needs the parameter `kpi`.
 THINGS = (
     *("nps_answers", "after_sales_not_joined", "after_sales_not_engaged", "modules", "hits"),
@@ -26,7 +32,7 @@ THINGS = (
     *("catalog", "freshness", "after_sales_tree"),
 )
 BYTE_ORDER_MARK = "\ufeff"  # by which Excel sees that a file is UTF-8
-MOMENTS = {"time", "refreshed_at", "newest_event"}  # fields that are milliseconds
+MOMENTS = {"time", "refreshed_at", "newest_event", "loaded_at"}  # fields that are milliseconds
 is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 
 
@@ -40,41 +46,52 @@ def export(
     The rows come a batch at a time, however many they are; the first before this returns, so
     that what is refused is refused with its status.
     """
-    filters: dict[str, list[str]] = {}
-    segment = [f"segment={value}" for value in args.getlist("segment") if name == "nps_answers"]
-    for condition in args.getlist("where") + segment:
-        dim, sign, value = condition.partition("=")
-        if not sign:
-            raise bad("where", "dim=value")
-        filters.setdefault(dim, []).append(value)
-    fields = {one: args[one] for one in SINGLE if args.get(one)}
-    what = {"list": name, "kpi": args.get("kpi")} if name in THINGS else {"kpi": name}
-    asked = question({**fields, **what, "by": args.getlist("by"), "filters": filters})
+    check_names(args, (*SINGLE, "bom", *LISTS, *(["kpi"] if name in THINGS else [])))
+    asked = question(_fields(name, args))
     statement = "SELECT * FROM kpi_http.export(%s, %s)"
-    [(zone, starts, ends, asked, columns)] = asker.database.fetch(
+    [(zone, starts, ends, first_day, last_day, columns)] = asker.database.fetch(
         statement, asker.token, Jsonb(asked)
     )
     statement = "SELECT kpi_http.export_rows(%s, %s)"
     rows = asker.database.download(asker.token, statement, Jsonb(asked))
     first = list(islice(rows, 1))
     headers = Answer(starts, ends, "").headers
-    file = f"{name}_{_days(asked, zone)}.csv"
+    file = f"{name}_{first_day}_{last_day}.csv"
     headers["Content-Disposition"] = f'attachment; filename="{file}"'
     texts: Iterable[dict[str, Any]] = (orjson.loads(text) for (text,) in chain(first, rows))
     if name in THINGS and name != "nps_answers":
         # At most 10,000 rows, of which some have fewer fields: an id without a record.
         texts = [*texts]
         columns = [*dict.fromkeys(field for row in texts for field in row)] or columns
-    mark = [BYTE_ORDER_MARK] if args.get("bom") == "1" else []
+    mark = [BYTE_ORDER_MARK] if _truth(args, "bom") else []
     return chain(mark, lines(columns, texts, zone)), headers, rows.close
 
 
-def _days(asked: Fields, zone: str) -> str:
-    """Return the first and the last day of the asked range, as a file's name has them."""
-    starts, ends = (datetime.fromisoformat(asked[end]) for end in ("starts", "ends"))
-    local = ZoneInfo(zone)
-    last = (ends - timedelta(milliseconds=1)).astimezone(local)
-    return f"{starts.astimezone(local):%Y-%m-%d}_{last:%Y-%m-%d}"
+def _fields(name: str, args: MultiDict[str, str]) -> dict[str, Any]:
+    """Return the question that a file's parameters ask, by default over the last 30 days."""
+    fields: dict[str, Any] = {one: args[one] for one in SINGLE if args.get(one)}
+    if "all_groups" in fields:
+        fields["all_groups"] = _truth(args, "all_groups")
+    if not fields.keys() & {"from", "to", "last"}:
+        fields["last"] = DEFAULT_LAST
+    conditions = [condition.partition("=") for condition in args.getlist("where")]
+    if name == "nps_answers":
+        conditions += [("segment", "=", segment) for segment in args.getlist("segment")]
+    filters: dict[str, list[str]] = {}
+    for dim, sign, value in conditions:
+        if not sign:
+            raise bad("where", "dim=value")
+        filters.setdefault(dim, []).append(value)
+    what = {"list": name, "kpi": args.get("kpi")} if name in THINGS else {"kpi": name}
+    return {**fields, **what, "by": args.getlist("by"), "filters": filters}
+
+
+def _truth(args: MultiDict[str, str], name: str) -> bool:
+    """Return a parameter that is true or false; false when it is left out."""
+    value = args.get(name) or "false"
+    if value not in TRUTHS:
+        raise bad(name, "true or false")
+    return TRUTHS[value]
 
 
 def lines(columns: list[str], rows: Iterable[dict[str, Any]], zone: str) -> Iterator[str]:

@@ -103,6 +103,7 @@ def _others() -> list[tuple[str, str, Schema]]:
         parameters=[
             {"name": "name", "in": "path", "required": True, "schema": text},
             *(_parameter(name, named(name)) for name in SINGLE),
+            _parameter("bom", {"type": "boolean"}),
             *(_parameter(name, several) for name in LISTS),
         ],
     )

@@ -1,19 +1,23 @@
 """Reads requests: strict types, one sentence for what is wrong. SQL checks what they mean."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 import orjson
 
 from datasource.protocol.errors import ApiError
-from datasource.protocol.fields import FIELDS, TYPES
+from datasource.protocol.fields import FIELDS, LAST, TYPES
 
 TYPED = {name: TYPES[schema["type"]] for name, schema in FIELDS.items() if "type" in schema}
 DEPTH = 32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)
+FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime(2101, 1, 1, tzinfo=UTC)
+BY_DIM = "filters."  # simPod JSON's builder has flat payloads: a filter is a field of its own
+is_last = re.compile(LAST).match
 is_digits = re.compile("[0-9]{1,30}").fullmatch
 is_rfc_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
@@ -57,6 +61,16 @@ def inner(fields: Fields, name: str) -> dict[str, Any]:
     return {key: one for key, one in (value or {}).items() if one is not None}
 
 
+def check_names(fields: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a field that is not known, or a filter that is misspelt; name the nearest that is."""
+    names = [*known]
+    for name in fields:
+        if name not in names and not name.startswith(BY_DIM):
+            near = get_close_matches(name, names, 1, 0.4)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names)}."
+            raise ApiError(400, "unknown_field", f"There is no field {name}.", hint=hint)
+
+
 def question(fields: Fields, around: Fields | None = None) -> dict[str, Any]:
     """Return the fields of a question under the names that SQL has for them.
 
@@ -66,17 +80,22 @@ def question(fields: Fields, around: Fields | None = None) -> dict[str, Any]:
     around = around or {}
     found = {name: fields[name] for name in TYPED if fields.get(name) is not None}
     found.setdefault("timezone", around.get("timezone"))
+    starts, ends = moment(fields, "from"), moment(fields, "to")
     for name, value in found.items():
         if type(value) is not TYPED[name][0] and value is not None:
             raise bad(name, TYPED[name][1])
     for name in ("by", "kpis"):
         if not all(type(one) is str for one in found.get(name, ())):
             raise bad(name, "a list of texts")
+    if "last" in found and not is_last(found["last"]):
+        raise bad("last", 'a number of hours, days, weeks or months, as in "7 days"')
+    if "last" in found and (starts or ends):
+        raise ApiError(400, "invalid_field", "last stands in place of from and to.")
     return found | {
         "side_by_side": "kpis" in found,
         "kpis": found.get("kpis", [found["kpi"]] if "kpi" in found else []),
-        "starts": moment(fields, "from"),
-        "ends": moment(fields, "to"),
+        "starts": starts,
+        "ends": ends,
         "bucket": found.get("interval"),
         "zone": found["timezone"],
         "filters": [*_filters(around), *_filters(fields)],
@@ -99,19 +118,20 @@ def moment(fields: Fields, name: str) -> str | None:
         else:
             raise ValueError
     except OverflowError:
-        found = EPOCH
+        raise _out_of_years() from None
     except ValueError:
         raise bad(name, "a time in ms, or of RFC 3339 with its offset") from None
-    if not FIRST <= found <= LAST:
-        raise ApiError(422, "invalid_range", "from and to lie in the years 2000 to 2100.")
+    if not FIRST_INSTANT <= found <= LAST_INSTANT:
+        raise _out_of_years()
     return found.astimezone(UTC).isoformat()
 
 
-def _filters(fields: Fields) -> Iterator[dict[str, Any]]:
-    """Give `filters` (an object by dim, or ad hoc), `adhocFilters` and `filters.<dim>` by dim.
+def _out_of_years() -> ApiError:
+    return ApiError(422, "invalid_range", "from and to lie in the years 2000 to 2100.")
 
-    The last is how simPod JSON's builder can have them, whose payloads are flat.
-    """
+
+def _filters(fields: Fields) -> Iterator[dict[str, Any]]:
+    """Give `filters` (an object by dim, or ad hoc), `adhocFilters` and `filters.<dim>` by dim."""
     for name in ("filters", "adhocFilters"):
         given = fields.get(name)
         if isinstance(given, dict) and name == "filters":
@@ -124,7 +144,11 @@ def _filters(fields: Fields) -> Iterator[dict[str, Any]]:
             raise bad(name, "an object by dimension, or a list of ad hoc filters")
         for one in found:
             yield _checked(one)
-    flat = {name[8:]: value for name, value in fields.items() if name.startswith("filters.")}
+    flat = {
+        name.removeprefix(BY_DIM): value
+        for name, value in fields.items()
+        if name.startswith(BY_DIM)
+    }
     if flat:
         yield _checked(flat)
 

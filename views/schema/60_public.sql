@@ -1,14 +1,5 @@
 -- What people use: schema kpi. Everything here runs as its owner and shows the reader's tenants only.
 
-CREATE OR REPLACE FUNCTION kpi.total(
-    kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}', by text[] DEFAULT '{}', granularity text DEFAULT NULL
-) RETURNS TABLE (dims jsonb, value numeric)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-    SELECT jsonb_object(kpi_admin.once(by), a.dims), a.value
-    FROM kpi_admin.answer(kpi_id, 'total', "from", "to", NULL, filters, coalesce(by, '{}'), granularity) AS a
-$$;
-COMMENT ON FUNCTION kpi.total IS 'A KPI over a range, for each group: SELECT * FROM kpi.total(''sessions'', ''2026-01-01'', ''2026-02-01'', ''{"tenant": "acme"}'', ''{device}'').';
-
 DO $$
 BEGIN
     -- A type of its own, since the answer's column `bucket` shares its name with a parameter.
@@ -18,101 +9,163 @@ EXCEPTION WHEN duplicate_object THEN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION kpi.series(
-    kpi_id text, "from" timestamptz, "to" timestamptz, bucket text DEFAULT 'auto', filters jsonb DEFAULT '{}', by text[] DEFAULT '{}',
-    cumulative boolean DEFAULT false, granularity text DEFAULT NULL
-) RETURNS SETOF kpi.point
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-    SELECT a.bucket_start, jsonb_object(kpi_admin.once(by), a.dims), a.value
-    FROM kpi_admin.answer(kpi_id, CASE WHEN cumulative THEN 'cumulative' ELSE 'series' END, "from", "to", bucket, filters, coalesce(by, '{}'), granularity) AS a
+-- Each function takes its range as instants, as dates and as texts; texts are dates or times with an offset, and what
+-- PostgreSQL takes untyped literals for. Dates are those of the tenant's own clock, whatever the session's zone.
+CREATE OR REPLACE FUNCTION kpi_admin.total(
+    kpi_id text, asked kpi_admin.asked_range, filters jsonb, by text[], granularity text
+) RETURNS TABLE (dims jsonb, value numeric)
+LANGUAGE sql STABLE AS $$
+    SELECT jsonb_object(coalesce(kpi_admin.once(by), '{}'), a.dims), trim_scale(a.value)
+    FROM kpi_admin.answer(
+        kpi_admin.plan(kpi_id, 'total', asked, NULL, kpi_admin.conditions(filters), by, granularity)) AS a
 $$;
-COMMENT ON FUNCTION kpi.series IS 'A KPI by hour, day, week or month of the tenant''s zone; cumulative: from the range''s start to each bucket''s end.';
+
+CREATE OR REPLACE FUNCTION kpi_admin.series(
+    kpi_id text, asked kpi_admin.asked_range, bucket text, filters jsonb, by text[], cumulative boolean,
+    granularity text
+) RETURNS SETOF kpi.point
+LANGUAGE sql STABLE AS $$
+    SELECT a.bucket_start, jsonb_object(coalesce(kpi_admin.once(by), '{}'), a.dims), trim_scale(a.value)
+    FROM kpi_admin.answer(kpi_admin.plan(kpi_id, CASE WHEN cumulative THEN 'cumulative' ELSE 'series' END, asked,
+        bucket, kpi_admin.conditions(filters), by, granularity)) AS a
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.total(
+    kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}', by text[] DEFAULT '{}',
+    granularity text DEFAULT NULL
+) RETURNS TABLE (dims jsonb, value numeric)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    SELECT * FROM kpi_admin.total(kpi_id, kpi_admin.between_instants("from", "to", NULL), filters, by, granularity)
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.total(
+    kpi_id text, "from" date, "to" date, filters jsonb DEFAULT '{}', by text[] DEFAULT '{}',
+    granularity text DEFAULT NULL
+) RETURNS TABLE (dims jsonb, value numeric)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    SELECT * FROM kpi_admin.total(kpi_id, (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range, filters, by, granularity)
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.total(
+    kpi_id text, "from" text, "to" text, filters jsonb DEFAULT '{}', by text[] DEFAULT '{}',
+    granularity text DEFAULT NULL
+) RETURNS TABLE (dims jsonb, value numeric)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    SELECT * FROM kpi_admin.total(kpi_id, kpi_admin.between_texts("from", "to"), filters, by, granularity)
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.series(
+    kpi_id text, "from" timestamptz, "to" timestamptz, bucket text DEFAULT 'auto', filters jsonb DEFAULT '{}',
+    by text[] DEFAULT '{}', cumulative boolean DEFAULT false, granularity text DEFAULT NULL
+) RETURNS SETOF kpi.point
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    SELECT * FROM kpi_admin.series(
+        kpi_id, kpi_admin.between_instants("from", "to", NULL), bucket, filters, by, cumulative, granularity)
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.series(
+    kpi_id text, "from" date, "to" date, bucket text DEFAULT 'auto', filters jsonb DEFAULT '{}',
+    by text[] DEFAULT '{}', cumulative boolean DEFAULT false, granularity text DEFAULT NULL
+) RETURNS SETOF kpi.point
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    SELECT * FROM kpi_admin.series(
+        kpi_id, (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range, bucket, filters, by, cumulative, granularity)
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.series(
+    kpi_id text, "from" text, "to" text, bucket text DEFAULT 'auto', filters jsonb DEFAULT '{}',
+    by text[] DEFAULT '{}', cumulative boolean DEFAULT false, granularity text DEFAULT NULL
+) RETURNS SETOF kpi.point
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    SELECT * FROM kpi_admin.series(
+        kpi_id, kpi_admin.between_texts("from", "to"), bucket, filters, by, cumulative, granularity)
+$$;
 
 CREATE OR REPLACE FUNCTION kpi.distribution(kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}')
 RETURNS TABLE (weekday text, hour text, value numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    k kpi_admin.kpi := kpi_admin.definition(kpi_id);
-    conditions jsonb := kpi_admin.conditions(filters);
-    ranges kpi_admin.tenant_range[];
-BEGIN
-    IF NOT k.distribution THEN
-        PERFORM kpi_admin.refuse('no_distribution', format('%s has no distribution', k.kpi_id), 'Active conversations, new conversations, messages, effective chats and leads have one.');
-    END IF;
-    PERFORM kpi_admin.grain(k, "from", "to", 'day');
-    PERFORM kpi_admin.known_dims(k, '{}', conditions);
-    ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges('day', "from", "to", conditions, kpi_admin.known_zone(current_setting('kpi.viewer_zone', true))) AS r);
-    RETURN QUERY
-    WITH f AS (
-        SELECT f.dims[1] AS tenant, extract(isodow FROM f.key) AS d, extract(hour FROM f.key) AS h, sum(f.numerator) AS n
-        FROM kpi_admin.folded(k, ranges, false, 'weekday hour', conditions, '{tenant}', false) AS f
-        GROUP BY 1, 2, 3
-    ), dates AS (
-        SELECT r.tenant, extract(isodow FROM b.key) AS d, count(*) AS n
-        FROM unnest(ranges) AS r, kpi_admin.buckets(ARRAY[r], 'day', NULL) AS b
-        GROUP BY 1, 2
-    ), averages AS (
-        SELECT dates.d, hours.h, coalesce(f.n, 0) / dates.n AS average
-        FROM dates CROSS JOIN generate_series(0, 23) AS hours (h)
-        LEFT JOIN f ON f.tenant = dates.tenant AND f.d = dates.d AND f.h = hours.h
-    )
-    SELECT days.d::text, hours.h::text, sum(a.average)
-    FROM generate_series(1, 7) AS days (d) CROSS JOIN generate_series(0, 23) AS hours (h)
-    LEFT JOIN averages AS a ON a.d = days.d AND a.h = hours.h
-    GROUP BY days.d, hours.h
-    ORDER BY days.d, hours.h;
-END
-$$;
-COMMENT ON FUNCTION kpi.distribution IS 'Average of a messaging metric per weekday (1 is Monday) and local hour, over the dates of that weekday in the range.';
-
-CREATE OR REPLACE FUNCTION kpi_admin.hits(kpi_id text, asked_from timestamptz, asked_to timestamptz, filters jsonb, granularity text, asked_zone text, at_most bigint, skip bigint)
-RETURNS TABLE (tenant_id text, at timestamptz, kind text, id text, contact text, conversation text, amount numeric, dims jsonb)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    k kpi_admin.kpi := kpi_admin.definition(kpi_id);
-    grain text := kpi_admin.grain(k, asked_from, asked_to, granularity);
-    conditions jsonb := kpi_admin.conditions(filters);
-    ranges kpi_admin.tenant_range[];
-    columns text[] := ARRAY(SELECT DISTINCT coalesce(d.parent_of, d.dim) FROM kpi_admin.dim AS d WHERE d.dim = ANY (k.dims));
-    names text := coalesce((SELECT string_agg(format(', %I', c), '') FROM unnest(columns) AS c), '');
-    parts text;
-    filter_text text;
-BEGIN
-    PERFORM kpi_admin.known_dims(k, '{}', conditions);
-    ranges := ARRAY(SELECT r FROM kpi_admin.tenant_ranges(grain, asked_from, asked_to, conditions, kpi_admin.known_zone(asked_zone)) AS r);
-    SELECT string_agg(format(
-        'SELECT h.tenant_no, h.at, h.kind, h.id, h.contact_no, h.conversation_no%s, h.amount * %s AS numerator, h.amount * %s AS denominator
-         FROM unnest($1) AS r JOIN kpi_hits.%I AS h ON h.tenant_no = r.tenant_no
-            AND h.local_day >= r.first_day AND h.local_day < r.last_day AND h.at >= r.starts AND h.at < r.ends',
-        names, p.numerator, p.denominator, p.part), ' UNION ALL ')
-    INTO parts FROM unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator);
-    SELECT coalesce(string_agg(format(' AND kpi_admin.meets(%s, $2 -> %s)', d.expression, c.i - 1), ''), '')
-    INTO filter_text
-    FROM jsonb_array_elements(conditions) WITH ORDINALITY AS c (condition, i)
-    JOIN kpi_admin.dim AS d ON d.dim = c.condition ->> 'dim' AND d.dim <> 'tenant';  -- tenants are chosen by their ranges
-    RETURN QUERY EXECUTE format(
-        'SELECT tn.tenant, s.at, s.kind, s.id, c.contact, v.conversation, %s, jsonb_build_object(%s)
-         FROM (SELECT tenant_no, at, kind, id, contact_no, conversation_no%s, sum(numerator) AS numerator, sum(denominator) AS denominator
-               FROM (%s) AS p GROUP BY tenant_no, at, kind, id, contact_no, conversation_no%s) AS s
-         JOIN kpi_data.tenant_number AS tn ON tn.tenant_no = s.tenant_no
-         LEFT JOIN kpi_fact.contact AS c ON c.contact_no = s.contact_no
-         LEFT JOIN kpi_fact.conversation AS v ON v.conversation_no = s.conversation_no %s
-         WHERE %s%s ORDER BY s.at, s.id LIMIT $3 OFFSET $4',
-        CASE WHEN k.fold = 'ratio' THEN 's.numerator / s.denominator' ELSE format('s.numerator / %s', k.per) END,
-        (SELECT string_agg(format('%L, %s', d.dim, d.expression), ', ') FROM kpi_admin.dim AS d WHERE d.dim = ANY (k.dims)),
-        names, parts, names,
-        coalesce((SELECT string_agg(DISTINCT d.join_sql, ' ') FROM kpi_admin.dim AS d WHERE d.dim = ANY (k.dims)), ''),
-        CASE WHEN k.fold = 'ratio' THEN 's.denominator <> 0' ELSE 'true' END, filter_text
-    ) USING ranges, conditions, at_most, skip;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION kpi.hits(kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}', granularity text DEFAULT NULL)
-RETURNS TABLE (tenant_id text, at timestamptz, kind text, id text, contact text, conversation text, amount numeric, dims jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT * FROM kpi_admin.hits(kpi_id, "from", "to", filters, granularity, NULL, NULL, 0)
+    SELECT d.weekday, d.hour, trim_scale(d.value)
+    FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', kpi_admin.between_instants("from", "to", NULL),
+        NULL, kpi_admin.conditions(filters), '{}', NULL)) AS d
 $$;
-COMMENT ON FUNCTION kpi.hits IS 'What a number counts: an event, session or conversation a row, with what it adds.';
+
+CREATE OR REPLACE FUNCTION kpi.distribution(kpi_id text, "from" date, "to" date, filters jsonb DEFAULT '{}')
+RETURNS TABLE (weekday text, hour text, value numeric)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT d.weekday, d.hour, trim_scale(d.value)
+    FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range,
+        NULL, kpi_admin.conditions(filters), '{}', NULL)) AS d
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.distribution(kpi_id text, "from" text, "to" text, filters jsonb DEFAULT '{}')
+RETURNS TABLE (weekday text, hour text, value numeric)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT d.weekday, d.hour, trim_scale(d.value)
+    FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', kpi_admin.between_texts("from", "to"),
+        NULL, kpi_admin.conditions(filters), '{}', NULL)) AS d
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.hits(
+    kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}', granularity text DEFAULT NULL
+) RETURNS TABLE (
+    tenant_id text, at timestamptz, kind text, id text, contact text, conversation text, amount numeric, dims jsonb
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.tenant_id, h.at, h.kind, h.id, h.contact, h.conversation, trim_scale(h.amount), h.dims
+    FROM kpi_admin.hits(kpi_admin.plan(kpi_id, 'total', kpi_admin.between_instants("from", "to", NULL),
+        NULL, kpi_admin.conditions(filters), '{}', granularity), NULL, 0) AS h
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.hits(
+    kpi_id text, "from" date, "to" date, filters jsonb DEFAULT '{}', granularity text DEFAULT NULL
+) RETURNS TABLE (
+    tenant_id text, at timestamptz, kind text, id text, contact text, conversation text, amount numeric, dims jsonb
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.tenant_id, h.at, h.kind, h.id, h.contact, h.conversation, trim_scale(h.amount), h.dims
+    FROM kpi_admin.hits(kpi_admin.plan(kpi_id, 'total', (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range,
+        NULL, kpi_admin.conditions(filters), '{}', granularity), NULL, 0) AS h
+$$;
+
+CREATE OR REPLACE FUNCTION kpi.hits(
+    kpi_id text, "from" text, "to" text, filters jsonb DEFAULT '{}', granularity text DEFAULT NULL
+) RETURNS TABLE (
+    tenant_id text, at timestamptz, kind text, id text, contact text, conversation text, amount numeric, dims jsonb
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.tenant_id, h.at, h.kind, h.id, h.contact, h.conversation, trim_scale(h.amount), h.dims
+    FROM kpi_admin.hits(kpi_admin.plan(kpi_id, 'total', kpi_admin.between_texts("from", "to"),
+        NULL, kpi_admin.conditions(filters), '{}', granularity), NULL, 0) AS h
+$$;
+
+DO $$
+DECLARE
+    described record;
+BEGIN
+    FOR described IN
+        SELECT p.oid::regprocedure AS function, w.words
+        FROM (VALUES
+            ('total', 'A KPI over a range, for each group: SELECT * FROM kpi.total(''sessions'', ''2026-10-01'', '
+                '''2026-11-01'', ''{"tenant": "acme"}'', ''{device}'').'),
+            ('series', 'A KPI by hour, day, week or month of the tenant''s clock; cumulative: from the range''s start to '
+                'each bucket''s end.'),
+            ('distribution', 'Average of a messaging metric per weekday (1 is Monday) and local hour, over the dates of '
+                'that weekday in the range.'),
+            ('hits', 'What a number counts: an event, session or conversation a row, with what it adds.')
+        ) AS w (name, words)
+        JOIN pg_proc AS p ON p.proname = w.name AND p.pronamespace = 'kpi'::regnamespace
+    LOOP
+        EXECUTE format('COMMENT ON FUNCTION %s IS %L', described.function, described.words
+            || ' The range ends before "to". A date is the tenant''s own; a text is a date, or a time with its offset.');
+    END LOOP;
+END
+$$;
 
 CREATE OR REPLACE VIEW kpi.catalog AS
 SELECT k.kpi_id, k.family, k.title, k.description, k.title_nl, k.description_nl, k.unit, k.counting, k.dims,

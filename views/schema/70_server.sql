@@ -54,54 +54,101 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     RETURNING CASE WHEN t.requests > allowed THEN ceil(extract(epoch FROM t.minute + interval '1 minute' - clock_timestamp()))::integer END
 $$;
 
--- Filters taken apart; refuses what breaks the limits, and tenants that the token may not see.
-CREATE FUNCTION kpi_http.conditions(filters jsonb) RETURNS jsonb
+-- Return filters taken apart; refuse what breaks the limits, and tenants that the token may not see. A token for all
+-- tenants may also see those that it names and that nothing was loaded of.
+CREATE FUNCTION kpi_http.authorise_filters(filters jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    found jsonb := kpi_admin.conditions(filters);
-    named text[] := ARRAY(
-        SELECT v FROM jsonb_array_elements(found) AS c, jsonb_array_elements_text(c -> 'values') AS v
-        WHERE c ->> 'dim' = 'tenant' AND c ->> 'op' = '='
-    );
+    conditions jsonb := kpi_admin.conditions(filters);
+    named text[];
 BEGIN
-    IF EXISTS (SELECT FROM jsonb_array_elements(found) AS c WHERE jsonb_array_length(c -> 'values') > 1000) THEN
+    IF conditions = '[]' THEN
+        RETURN conditions;
+    ELSIF jsonb_path_exists(conditions, '$[*] ? (@.values.size() > 1000)') THEN
         PERFORM kpi_admin.refuse('too_many_values', 'a filter has at most 1,000 values');
     END IF;
+    named := ARRAY(SELECT jsonb_path_query(conditions, '$[*] ? (@.dim == "tenant" && @.op == "=").values[*]') #>> '{}');
     IF current_setting('kpi.every_tenant', true) = 'true' THEN
-        PERFORM set_config('kpi.tenants', to_jsonb(ARRAY(SELECT unnest(kpi_admin.visible_tenants()) UNION SELECT unnest(named)))::text, true);
+        PERFORM set_config('kpi.tenants', to_jsonb(ARRAY(
+            SELECT unnest(kpi_admin.visible_tenants()) UNION SELECT unnest(named)
+        ))::text, true);
     ELSIF NOT named <@ kpi_admin.visible_tenants() THEN
         RAISE EXCEPTION USING ERRCODE = 'KP403', CONSTRAINT = 'forbidden_tenant',
-            MESSAGE = 'this token may not see that tenant', HINT = 'Without a filter on tenant it answers for all that it may see.';
+            MESSAGE = 'this token may not see that tenant',
+            HINT = 'Without a filter on tenant it answers for all that it may see.';
     END IF;
-    RETURN found;
+    RETURN conditions;
 END
 $$;
 
--- A question as the server reads it: its types are right, its meaning is not checked yet.
+-- A question as the server reads it. Python has seen to its types; `read` adds what it means: `conditions` are its
+-- filters taken apart and authorised, `plans` a plan for each KPI.
 CREATE TYPE kpi_http.question AS (
-    kpis text[], side_by_side boolean, shape text, "by" text[], starts timestamptz, ends timestamptz, bucket text,
-    granularity text, zone text, compare text, filters jsonb, list text, skip bigint, expanded jsonb, "refId" text
+    kpi text, kpis text[], side_by_side boolean, shape text, "by" text[], starts timestamptz, ends timestamptz, "last" text,
+    bucket text, granularity text, zone text, compare text, all_groups boolean, filters jsonb, list text, skip bigint,
+    expanded jsonb, "refId" text, conditions jsonb, plans kpi_admin.plan[]
 );
 
-CREATE FUNCTION kpi_http.question(asked jsonb) RETURNS kpi_http.question
+-- Return the fields of a question with the defaults that they have.
+CREATE FUNCTION kpi_http.fields(asked jsonb) RETURNS kpi_http.question
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked);
-    zone text := kpi_admin.known_zone(q.zone);
-    day date := (q.ends + interval '1 ms') AT TIME ZONE zone;
+    q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked - '{conditions,plans}'::text[]);
 BEGIN
     q.shape := coalesce(q.shape, 'series');
-    q."by" := kpi_admin.once(q."by");
-    q.kpis := kpi_admin.once(q.kpis);
-    -- Grafana's end of a day is its last millisecond: calendar dates are meant.
-    IF kpi_admin.day_start(zone, day) = q.ends + interval '1 ms' AND kpi_admin.day_start(zone, (q.starts AT TIME ZONE zone)::date) = q.starts THEN
-        q.ends := q.ends + interval '1 ms';
-    END IF;
+    q."by" := coalesce(kpi_admin.once(q."by"), '{}');
+    q.kpis := coalesce(kpi_admin.once(q.kpis), '{}');
+    q.zone := kpi_admin.known_zone(q.zone);
     RETURN q;
 END
 $$;
 
--- An instant as RFC 3339 in UTC, and as milliseconds; a number as JSON.
+-- Return the plan of one KPI of a question.
+CREATE FUNCTION kpi_http.plan(q kpi_http.question, kpi_id text, shape text, by text[]) RETURNS kpi_admin.plan
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asked kpi_admin.asked_range;
+BEGIN
+    IF q.last IS NULL THEN
+        asked := kpi_admin.between_instants(q.starts, q.ends, q.zone);
+    ELSE
+        asked.last := q.last;
+    END IF;
+    RETURN kpi_admin.plan(kpi_id, shape, asked, q.bucket, q.conditions, by, q.granularity, q.zone, q.compare, q.all_groups);
+END
+$$;
+
+-- Return a question read: with what its filters mean and a plan for each of its KPIs. Refuse what is wrong with it.
+CREATE FUNCTION kpi_http.read(asked jsonb) RETURNS kpi_http.question
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    q kpi_http.question := kpi_http.fields(asked);
+BEGIN
+    q.conditions := kpi_http.authorise_filters(q.filters);
+    IF q.list IS NULL AND q.kpis = '{}' AND NOT coalesce(q.side_by_side, false) OR q.list = 'hits' AND q.kpis = '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_kpi', MESSAGE = 'the question names no kpi';
+    ELSIF (q.starts IS NULL OR q.ends IS NULL) AND q.last IS NULL AND (q.list IS NULL OR kpi_http.has_range(q.list)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_range',
+            MESSAGE = 'the question needs from and to, or last';
+    ELSIF q.list IS NOT NULL THEN
+        RETURN q;
+    ELSIF q.shape NOT IN ('total', 'series', 'cumulative', 'table', 'distribution') THEN
+        PERFORM kpi_admin.refuse('invalid_shape', 'the shape is total, series, cumulative, table or distribution');
+    ELSIF q.side_by_side AND (q.kpi IS NOT NULL OR q.shape <> 'total' OR q.compare IS NOT NULL OR q.kpis = '{}') THEN
+        PERFORM kpi_admin.refuse('invalid_combination',
+            'kpis stands in place of kpi, names at least one, needs the shape total, and is not compared');
+    ELSIF q.shape = 'distribution' AND (cardinality(q."by") > 0 OR q.compare IS NOT NULL) THEN
+        PERFORM kpi_admin.refuse('invalid_combination', 'a distribution is neither grouped nor compared');
+    END IF;
+    q.plans := ARRAY(
+        SELECT kpi_http.plan(q, u.kpi_id, replace(q.shape, 'table', 'series'), q."by")
+        FROM unnest(q.kpis) WITH ORDINALITY AS u (kpi_id, place) ORDER BY u.place
+    );
+    RETURN q;
+END
+$$;
+
+-- Return an instant as RFC 3339 in UTC, and as milliseconds; a number as JSON.
 CREATE FUNCTION kpi_http.rfc3339(at timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $$ SELECT (to_json(at AT TIME ZONE 'UTC') #>> '{}') || 'Z' $$;
 CREATE FUNCTION kpi_http.ms(at timestamptz) RETURNS bigint
@@ -109,79 +156,14 @@ LANGUAGE sql STABLE AS $$ SELECT floor(extract(epoch FROM at) * 1000)::bigint $$
 CREATE FUNCTION kpi_http.number(value numeric) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(trim_scale(value)::text, 'null') $$;
 
--- Refuses what is wrong with a question, and says which range its answer uses (null for lists).
-CREATE FUNCTION kpi_http.used_range(asked jsonb) RETURNS TABLE (starts text, ends text)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    q kpi_http.question := kpi_http.question(asked);
-    conditions jsonb := kpi_http.conditions(q.filters);
-    kpi_id text;
-    k kpi_admin.kpi;
-    grain text;
-    grains text[] := '{}';
-BEGIN
-    IF q.list IS NULL AND q.kpis = '{}' AND NOT coalesce(q.side_by_side, false) OR q.list = 'hits' AND q.kpis = '{}' THEN
-        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_kpi', MESSAGE = 'the question names no kpi';
-    ELSIF (q.starts IS NULL OR q.ends IS NULL)
-        AND (q.list IS NULL OR q.list IN ('nps_answers', 'after_sales_not_joined', 'after_sales_not_engaged', 'modules', 'hits', 'after_sales_tree'))
-    THEN
-        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_range', MESSAGE = 'the question needs from and to';
-    ELSIF q.list IS NOT NULL THEN
-        RETURN;
-    ELSIF q.shape NOT IN ('total', 'series', 'cumulative', 'table', 'distribution') THEN
-        PERFORM kpi_admin.refuse('invalid_shape', 'the shape is total, series, cumulative, table or distribution');
-    ELSIF q.compare <> 'previous' THEN
-        PERFORM kpi_admin.refuse('invalid_compare', 'compare can only be previous');
-    ELSIF q.side_by_side AND (asked ? 'kpi' OR q.shape <> 'total' OR q.compare IS NOT NULL OR q.kpis = '{}') THEN
-        PERFORM kpi_admin.refuse('invalid_combination', 'kpis stands in place of kpi, names at least one, needs the shape total, and is not compared');
-    ELSIF q.shape = 'distribution' AND (cardinality(q."by") > 0 OR q.compare IS NOT NULL) THEN
-        PERFORM kpi_admin.refuse('invalid_combination', 'a distribution is neither grouped nor compared');
-    END IF;
-    FOREACH kpi_id IN ARRAY q.kpis LOOP
-        k := kpi_admin.definition(kpi_id);
-        -- The interval is checked also where the shape does not use it, the granularity where a distribution has its own.
-        PERFORM kpi_admin.bucket(k, q.starts, q.ends, q.bucket);
-        grain := kpi_admin.grain(k, q.starts, q.ends, q.granularity);
-        grains := grains || CASE q.shape WHEN 'distribution' THEN 'day' ELSE grain END;
-    END LOOP;
-    RETURN QUERY
-    SELECT kpi_http.rfc3339(coalesce(min(r.starts), q.ends)), kpi_http.rfc3339(coalesce(max(r.ends), q.ends))
-    FROM (SELECT DISTINCT u.grain FROM unnest(grains) AS u (grain)) AS g,
-        kpi_admin.tenant_ranges(g.grain, q.starts, q.ends, conditions, kpi_admin.known_zone(q.zone)) AS r;
-END
+-- Return the range that an answer uses: the widest of its plans'; null for a list.
+CREATE FUNCTION kpi_http.used_range(q kpi_http.question) RETURNS TABLE (starts text, ends text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT kpi_http.rfc3339(coalesce(min(r.starts), max(p.asked_end))), kpi_http.rfc3339(coalesce(max(r.ends), max(p.asked_end)))
+    FROM unnest(q.plans) AS p LEFT JOIN LATERAL unnest(p.ranges) AS r ON true
 $$;
 
--- Every entity, under one roof: `dims` are those that its record names, `more` what else a list of them shows.
-CREATE VIEW kpi_http.thing AS
-SELECT 'tenant' AS kind, n.tenant_no, n.tenant AS id, coalesce(t.name, n.tenant) AS name, true AS active, '{}'::jsonb AS dims,
-    jsonb_build_object('timezone', coalesce(t.timezone, 'UTC')) AS more
-FROM kpi_data.tenant_number AS n LEFT JOIN kpi_data.tenant AS t USING (tenant_no)
-UNION ALL
-SELECT 'folder', tenant_no, id, coalesce(name, id), true, '{}', '{}' FROM kpi_data.folder
-UNION ALL
-SELECT 'experience', tenant_no, id, coalesce(name, id), true, jsonb_build_object('folder', coalesce(folder, 'no folder')), '{}' FROM kpi_data.experience
-UNION ALL
-SELECT 'module', tenant_no, id, coalesce(name, id), true,
-    jsonb_build_object('experience', coalesce(experience, 'no experience'), 'module_type', coalesce(module_type, 'no module_type')),
-    jsonb_build_object('position', position)
-FROM kpi_data.module
-UNION ALL
-SELECT 'location', tenant_no, id, coalesce(name, id), active, '{}', '{}' FROM kpi_data.location
-UNION ALL
-SELECT 'department', tenant_no, id, coalesce(name, id), active, jsonb_build_object('location', coalesce(location, 'no location')), '{}' FROM kpi_data.department
-UNION ALL
-SELECT 'inbox', tenant_no, id, coalesce(name, id), true, jsonb_build_object('department', coalesce(department, 'no department')), '{}' FROM kpi_data.inbox
-UNION ALL
-SELECT 'channel', tenant_no, id, coalesce(name, id), active, '{}', jsonb_build_object('channel_type', channel_type) FROM kpi_data.channel
-UNION ALL
-SELECT 'user', u.tenant_no, u.id, coalesce(u.name, u.id), u.active,
-    jsonb_build_object('role', coalesce(u.role, 'no role'), 'level', coalesce(u.level::text, 'no level'),
-        'department', coalesce(u.department, 'no department'), 'location', coalesce(d.location, 'no location')), '{}'
-FROM kpi_data."user" AS u LEFT JOIN kpi_data.department AS d ON d.tenant_no = u.tenant_no AND d.id = u.department
-UNION ALL
-SELECT 'bot', tenant_no, id, coalesce(name, id), active, '{}', jsonb_build_object('description', coalesce(description, name, id)) FROM kpi_data.bot;
-
--- The name of a dimension's value, of the first of some tenants that knows it; else the value itself.
+-- Return the name of a dimension's value, of the first of some tenants that has one; else the value itself.
 CREATE FUNCTION kpi_http.label(dim_name text, value text, tenants integer[]) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -189,18 +171,18 @@ DECLARE
     found text;
 BEGIN
     IF kind_name IS NOT NULL THEN
-        SELECT t.name INTO found FROM kpi_http.thing AS t
+        SELECT t.name INTO found FROM kpi_admin.entity AS t
         WHERE t.kind = kind_name AND t.id = value AND t.tenant_no = ANY (tenants) ORDER BY array_position(tenants, t.tenant_no) LIMIT 1;
     END IF;
     RETURN coalesce(found, value);
 END
 $$;
 
--- The asked tenants' numbers, by id.
-CREATE FUNCTION kpi_http.tenant_numbers(filters jsonb) RETURNS integer[]
+-- Return the numbers of the tenants that conditions choose, by id.
+CREATE FUNCTION kpi_http.tenant_numbers(conditions jsonb) RETURNS integer[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(t.tenant_no ORDER BY t.tenant COLLATE "C"), '{}')
-    FROM kpi_admin.asked_tenants(kpi_admin.conditions(filters)) AS t WHERE t.tenant_no IS NOT NULL
+    FROM kpi_admin.asked_tenants(conditions) AS t WHERE t.tenant_no IS NOT NULL
 $$;
 
 -- How far behind the numbers are (seconds), when they were refreshed, the newest event they hold (seconds since 1970).

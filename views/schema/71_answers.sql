@@ -16,39 +16,37 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT ARRAY(
 CREATE FUNCTION kpi_http.points(q kpi_http.question) RETURNS TABLE (no bigint, at bigint, labels text[], quoted text[], numbers text[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    tenants integer[] := CASE WHEN q."by" <> '{}' THEN kpi_http.tenant_numbers(q.filters) END;
+    tenants integer[] := CASE WHEN q."by" <> '{}' THEN kpi_http.tenant_numbers(q.conditions) END;
 BEGIN
     IF q.shape = 'distribution' THEN
-        PERFORM set_config('kpi.viewer_zone', coalesce(q.zone, ''), true);
         RETURN QUERY
-        SELECT d.hour::bigint, NULL::bigint, ARRAY[d.hour], ARRAY[to_json(d.hour)::text], array_agg(kpi_http.number(d.value) ORDER BY d.weekday)
-        FROM kpi.distribution(q.kpis[1], q.starts, q.ends, q.filters) AS d GROUP BY d.hour;
+        SELECT d.hour::bigint, NULL::bigint, ARRAY[d.hour], ARRAY[to_json(d.hour)::text],
+            array_agg(kpi_http.number(d.value) ORDER BY d.weekday)
+        FROM kpi_admin.distribution(q.plans[1]) AS d GROUP BY d.hour;
     ELSIF q.side_by_side THEN
         RETURN QUERY
         WITH kpis AS (
-            SELECT u.id, u.i, kpi_admin.nothing(k) AS nothing
-            FROM unnest(q.kpis) WITH ORDINALITY AS u (id, i) JOIN kpi_admin.kpi AS k ON k.kpi_id = u.id
+            SELECT u.place, kpi_admin.nothing((q.plans[u.place]).kpi) AS nothing
+            FROM generate_subscripts(q.plans, 1) AS u (place)
         ), totals AS MATERIALIZED (
-            SELECT kpis.i, a.dims, a.value
-            FROM kpis, kpi_admin.answer(kpis.id, 'total', q.starts, q.ends, NULL, q.filters, q."by", q.granularity, q.zone) AS a
+            SELECT kpis.place, a.dims, a.value FROM kpis, kpi_admin.answer(q.plans[kpis.place]) AS a
         )
         SELECT row_number() OVER (ORDER BY g.dims COLLATE "C"), NULL::bigint, l.labels, kpi_http.quoted(l.labels),
-            array_agg(kpi_http.number(CASE WHEN t.i IS NULL THEN kpis.nothing ELSE t.value END) ORDER BY kpis.i)
+            array_agg(kpi_http.number(CASE WHEN t.place IS NULL THEN kpis.nothing ELSE t.value END) ORDER BY kpis.place)
         FROM (SELECT DISTINCT totals.dims FROM totals) AS g
         CROSS JOIN LATERAL (SELECT kpi_http.labelled(q."by", g.dims, tenants) AS labels) AS l
-        CROSS JOIN kpis LEFT JOIN totals AS t ON t.i = kpis.i AND t.dims = g.dims
+        CROSS JOIN kpis LEFT JOIN totals AS t ON t.place = kpis.place AND t.dims = g.dims
         GROUP BY g.dims, l.labels;
     ELSE
         RETURN QUERY
         WITH p AS MATERIALIZED (
-            SELECT * FROM kpi_admin.answer(q.kpis[1], replace(q.shape, 'table', 'series'), q.starts, q.ends, q.bucket, q.filters, q."by",
-                q.granularity, q.zone, q.compare IS NOT NULL) WITH ORDINALITY AS a (at, dims, value, previous, no)
+            SELECT * FROM kpi_admin.answer(q.plans[1]) WITH ORDINALITY AS a (at, dims, value, compared, no)
         ), g AS MATERIALIZED (
             SELECT d.dims, l.labels, kpi_http.quoted(l.labels) AS quoted
             FROM (SELECT DISTINCT p.dims FROM p) AS d, LATERAL (SELECT kpi_http.labelled(q."by", d.dims, tenants) AS labels) AS l
         )
         SELECT p.no, kpi_http.ms(p.at), g.labels, g.quoted,
-            kpi_http.number(p.value) || CASE WHEN q.compare IS NULL THEN '{}' ELSE ARRAY[kpi_http.number(p.previous)] END
+            kpi_http.number(p.value) || CASE WHEN q.compare IS NULL THEN '{}' ELSE ARRAY[kpi_http.number(p.compared)] END
         FROM p JOIN g USING (dims);
     END IF;
 END
@@ -64,11 +62,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         UNION ALL SELECT 2, d.i + 0.5, d.dim || '_name' FROM unnest(q."by") WITH ORDINALITY AS d (dim, i)
         UNION ALL SELECT 2, 1, 'hour' WHERE q.shape = 'distribution'
         UNION ALL SELECT 3, m.i, m.name FROM unnest(CASE
-            WHEN q.shape = 'distribution' THEN '{mon,tue,wed,thu,fri,sat,sun}'
+            WHEN q.shape = 'distribution' THEN '{mon,tue,wed,thu,fri,sat,sun}'::text[]
             WHEN q.side_by_side THEN q.kpis
-            WHEN q.compare IS NOT NULL THEN '{value,previous}'
+            WHEN q.compare IS NOT NULL THEN ARRAY['value', q.compare]
             ELSE '{value}'
-        END::text[]) WITH ORDINALITY AS m (name, i)
+        END) WITH ORDINALITY AS m (name, i)
     ) AS c
 $$;
 
@@ -79,11 +77,10 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     FROM kpi_http.points(q) AS p
 $$;
 
--- POST /rows: an object a row. The question has passed `used_range`.
-CREATE FUNCTION kpi_http.rows(asked jsonb) RETURNS SETOF text
+-- Return what POST /rows answers: an object a row.
+CREATE FUNCTION kpi_http.rows(q kpi_http.question) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    q kpi_http.question := kpi_http.question(asked);
     object text := (SELECT '{' || string_agg(replace(to_json(c.name)::text, '%', '%%') || ':%s', ',' ORDER BY c.no) || '}' FROM kpi_http.columns(q) AS c);
 BEGIN
     IF q.list IS NOT NULL THEN
@@ -95,25 +92,22 @@ END
 $$;
 
 -- The columns of the rows, for a file's first line, which an empty answer has too.
-CREATE FUNCTION kpi_http.column_names(asked jsonb) RETURNS SETOF text
+CREATE FUNCTION kpi_http.column_names(q kpi_http.question) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    q kpi_http.question := kpi_http.question(asked);
 BEGIN
     IF q.list IS NULL THEN
         RETURN QUERY SELECT c.name FROM kpi_http.columns(q) AS c ORDER BY c.no;
     ELSE
-        RETURN QUERY SELECT unnest('{tenant,tenant_name}'::text[]) WHERE cardinality(kpi_http.tenant_numbers(q.filters)) > 1;
+        RETURN QUERY SELECT unnest('{tenant,tenant_name}'::text[]) WHERE cardinality(kpi_http.tenant_numbers(q.conditions)) > 1;
         RETURN QUERY SELECT unnest('{time,id,name,experience,experience_name,score,segment,text}'::text[]);
     END IF;
 END
 $$;
 
 -- POST /query: a series for each group and, compared, one more right after it; or one table.
-CREATE FUNCTION kpi_http.frames(asked jsonb) RETURNS SETOF text
+CREATE FUNCTION kpi_http.frames(q kpi_http.question) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    q kpi_http.question := kpi_http.question(asked);
     ref text := coalesce(',"refId":' || to_json(q."refId")::text, '');
     title text := (SELECT k.title FROM kpi_admin.kpi AS k WHERE k.kpi_id = q.kpis[1]);
 BEGIN
@@ -121,7 +115,7 @@ BEGIN
         RETURN QUERY
         SELECT '{"type":"table","columns":[{"text":"time","type":"time"},{"text":"title","type":"string"},{"text":"text","type":"string"},{"text":"tags","type":"string"}],"rows":['
             || coalesce(string_agg(json_build_array(kpi_http.ms(m.at), m.title, m.text, m.tags)::text, ',' ORDER BY m.at, m.title), '') || ']' || ref || '}'
-        FROM kpi_http.marks(asked) AS m;
+        FROM kpi_http.marks(q) AS m;
         RETURN;
     ELSIF q.shape NOT IN ('series', 'cumulative') THEN
         RETURN QUERY
@@ -133,7 +127,7 @@ BEGIN
     RETURN QUERY
     SELECT '{"target":' || to_json(CASE WHEN q."by" = '{}' THEN title ELSE
             (SELECT string_agg(l.name, ', ' ORDER BY l.i) FROM unnest(s.labels) WITH ORDINALITY AS l (name, i) WHERE l.i % 2 = 0)
-        END || CASE s.i WHEN 1 THEN '' ELSE ' (previous)' END)::text || ',"datapoints":[' || s.points || ']' || ref || '}'
+        END || CASE s.i WHEN 1 THEN '' ELSE format(' (%s)', q.compare) END)::text || ',"datapoints":[' || s.points || ']' || ref || '}'
     FROM (
         SELECT p.labels, n.i, min(p.no) AS no, string_agg(format('[%s,%s]', n.number, p.at), ',' ORDER BY p.no) AS points
         FROM kpi_http.points(q) AS p, unnest(p.numbers) WITH ORDINALITY AS n (number, i)
@@ -143,33 +137,37 @@ BEGIN
     IF NOT FOUND AND cardinality(q."by") = 0 THEN  -- nothing is left of the range
         RETURN QUERY
         SELECT '{"target":' || to_json(title || s)::text || ',"datapoints":[]' || ref || '}'
-        FROM unnest(CASE WHEN q.compare IS NULL THEN ARRAY[''] ELSE ARRAY['', ' (previous)'] END) AS s;
+        FROM unnest(CASE WHEN q.compare IS NULL THEN ARRAY[''] ELSE ARRAY['', format(' (%s)', q.compare)] END) AS s;
     END IF;
 END
 $$;
 
--- A question as understood, with whose numbers it is about and the state of the data: what has the same text has the same
--- answer. Null for what changes by itself.
+-- Return the key under which an answer may be kept: equal keys have equal answers. Null: never keep it, for it changes
+-- with the clock or with what nothing here names.
 CREATE FUNCTION kpi_http.understood(asked jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    q kpi_http.question := kpi_http.question(asked);
+    q kpi_http.question := kpi_http.fields(asked);
 BEGIN
     IF q.list IN ('range', 'freshness') THEN
         RETURN NULL;
     END IF;
     q.bucket := coalesce(q.bucket, 'auto');
-    q.zone := kpi_admin.known_zone(q.zone);
     q.filters := (
-        SELECT jsonb_agg(DISTINCT jsonb_build_object('dim', c -> 'dim', 'op', c -> 'op', 'values', (SELECT jsonb_agg(DISTINCT v) FROM jsonb_array_elements(c -> 'values') AS v)))
+        SELECT jsonb_agg(DISTINCT jsonb_build_object('dim', c -> 'dim', 'op', c -> 'op', 'values',
+            (SELECT jsonb_agg(DISTINCT v) FROM jsonb_array_elements(c -> 'values') AS v)))
         FROM jsonb_array_elements(kpi_admin.conditions(q.filters)) AS c
     );
     RETURN json_build_array(
-        q, asked ? 'kpi', current_setting('kpi.every_tenant', true), (SELECT array_agg(v ORDER BY v COLLATE "C") FROM unnest(kpi_admin.visible_tenants()) AS v),
+        q, current_setting('kpi.every_tenant', true),
+        (SELECT array_agg(v ORDER BY v COLLATE "C") FROM unnest(kpi_admin.visible_tenants()) AS v),
         -- Definitions; numbers; names and parents of entities, which show at once.
-        'kpi_http'::regnamespace::oid, (SELECT s.generation FROM kpi_admin.state AS s), (SELECT max(l.load_no) FROM kpi_admin.load AS l),
-        -- Where now may cut the range, or has lately, an answer holds for a quarter of an hour: no local hour ends within one.
-        CASE WHEN q.ends > kpi_admin.now() - interval '2 days' THEN floor(extract(epoch FROM kpi_admin.now()) / 900) END
+        'kpi_http'::regnamespace::oid, (SELECT s.generation FROM kpi_admin.state AS s),
+        (SELECT max(l.load_no) FROM kpi_admin.load AS l),
+        -- Where now may cut the range, or has lately, an answer holds for a quarter of an hour: no local hour ends
+        -- within one.
+        CASE WHEN q.last IS NOT NULL OR q.ends > kpi_admin.now() - interval '2 days'
+            THEN floor(extract(epoch FROM kpi_admin.now()) / 900) END
     )::text;
 END
 $$;

@@ -34,13 +34,13 @@ CREATE INDEX IF NOT EXISTS slice_value_relation ON kpi_admin.slice_value (relati
 SELECT kpi_admin.note_values();
 
 -- Every value of a dimension that occurs in the asked tenants, under filters on other dimensions.
-CREATE FUNCTION kpi_http.occurring(dim_name text, filters jsonb) RETURNS TABLE (tenant_no integer, value text)
+CREATE FUNCTION kpi_http.occurring(dim_name text, conditions jsonb) RETURNS TABLE (tenant_no integer, value text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    conditions jsonb := kpi_admin.conditions(filters);
     needed text[] := array_remove(dim_name || ARRAY(SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c), 'tenant');
     ranges kpi_admin.tenant_range[] := ARRAY(
-        SELECT (t.tenant_no, t.tenant, t.zone, '1999-01-01', '2102-01-01', '1999-01-01', '2102-01-01')::kpi_admin.tenant_range
+        SELECT (t.tenant_no, t.tenant, t.zone, '1999-01-01', '2102-01-01', '1999-01-01', '2102-01-01', NULL, NULL, NULL, NULL)
+            ::kpi_admin.tenant_range
         FROM kpi_admin.asked_tenants(conditions) AS t WHERE t.tenant_no IS NOT NULL
     );
     kpis text[] := ARRAY(SELECT u.kpi_id FROM kpi_admin.kpi AS u WHERE needed <@ u.dims AND u.fold NOT IN ('ratio', 'value', 'level'));
@@ -93,11 +93,21 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM kpi_admin.dim AS d WHERE dims ? d.dim AND d.entity IS NOT NULL
 $$;
 
+-- Return the ranges that a list of things in time is of: those of a KPI that counts them.
 CREATE FUNCTION kpi_http.ranges(q kpi_http.question, kpi_id text) RETURNS SETOF kpi_admin.tenant_range
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT r.* FROM kpi_admin.tenant_ranges(kpi_admin.grain(kpi_admin.definition(kpi_id), q.starts, q.ends, q.granularity),
-        q.starts, q.ends, kpi_admin.conditions(q.filters), kpi_admin.known_zone(q.zone)) AS r
-    WHERE r.first_day IS NOT NULL
+    SELECT r.* FROM unnest((kpi_http.plan_of_tenants(q, kpi_id, '{}')).ranges) AS r WHERE r.first_day IS NOT NULL
+$$;
+
+-- Return the plan of a total that a list needs, of the asked tenants; the list's other conditions are its own.
+CREATE FUNCTION kpi_http.plan_of_tenants(q kpi_http.question, kpi_id text, by text[]) RETURNS kpi_admin.plan
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    q.conditions := jsonb_path_query_array(q.conditions, '$[*] ? (@.dim == "tenant")');
+    q.compare := NULL;
+    q.all_groups := false;
+    RETURN kpi_http.plan(q, kpi_id, 'total', by);
+END
 $$;
 
 -- What every list gives: whose it is, in order; cells that come first; dims, by which it is filtered.
@@ -143,23 +153,16 @@ CREATE FUNCTION kpi_http.list_entities(q kpi_http.question, kind_name text) RETU
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT e.tenant_no, json_build_object('id', e.id, 'name', e.name, 'active', e.active), e.more || e.dims
     FROM (
-        SELECT t.tenant_no, t.id, t.name, t.active, t.dims, t.more FROM kpi_http.thing AS t
-        WHERE t.kind = kind_name AND t.tenant_no = ANY (kpi_http.tenant_numbers(q.filters))
+        SELECT t.tenant_no, t.id, t.name, t.active, t.dims, t.more FROM kpi_admin.entity AS t
+        WHERE t.kind = kind_name AND t.tenant_no = ANY (kpi_http.tenant_numbers(q.conditions))
         UNION ALL
         SELECT DISTINCT o.tenant_no, o.value, o.value, NULL::boolean,
             coalesce((SELECT jsonb_object_agg(d, 'no ' || d) FROM unnest(kpi_http.list_dims(q)) AS d), '{}'), '{}'::jsonb
-        FROM kpi_http.occurring(kind_name, kpi_http.tenant_filter(q.filters)) AS o
+        FROM kpi_http.occurring(kind_name, jsonb_path_query_array(q.conditions, '$[*] ? (@.dim == "tenant")')) AS o
         WHERE o.value <> CASE kind_name WHEN 'channel' THEN 'no touchpoint' ELSE 'no ' || kind_name END
-            AND NOT EXISTS (SELECT FROM kpi_http.thing AS t WHERE t.kind = kind_name AND t.tenant_no = o.tenant_no AND t.id = o.value)
+            AND NOT EXISTS (SELECT FROM kpi_admin.entity AS t WHERE t.kind = kind_name AND t.tenant_no = o.tenant_no AND t.id = o.value)
     ) AS e
     ORDER BY e.name COLLATE "C", e.id COLLATE "C", e.tenant_no
-$$;
-
--- The same tenants and nothing else: the asked ones by name.
-CREATE FUNCTION kpi_http.tenant_filter(filters jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT jsonb_build_array(jsonb_build_object('tenant', jsonb_build_object('op', '=', 'values', coalesce(jsonb_agg(t.tenant), '[""]'))))
-    FROM kpi_admin.asked_tenants(kpi_admin.conditions(filters)) AS t
 $$;
 
 -- Modules in their order, with all their visits whatever experience an event names.
@@ -167,12 +170,12 @@ CREATE FUNCTION kpi_http.list_modules(q kpi_http.question) RETURNS SETOF kpi_htt
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH visits AS (
         SELECT n.tenant_no, a.dims[2] AS module, a.value
-        FROM kpi_admin.answer('module_visits', 'total', q.starts, q.ends, NULL, kpi_http.tenant_filter(q.filters), '{tenant,module}', q.granularity, q.zone) AS a
+        FROM kpi_admin.answer(kpi_http.plan_of_tenants(q, 'module_visits', '{tenant,module}')) AS a
         JOIN kpi_data.tenant_number AS n ON n.tenant = a.dims[1]
     ), modules AS (
         SELECT m.tenant_no, m.cells ->> 'id' AS id, m.cells, m.dims, coalesce(v.value, 0) AS visits
         FROM kpi_http.list_entities(q, 'module') AS m LEFT JOIN visits AS v ON v.tenant_no = m.tenant_no AND v.module = m.cells ->> 'id'
-        WHERE kpi_http.meets(m.dims, kpi_admin.conditions(q.filters))
+        WHERE kpi_http.meets(m.dims, q.conditions)
     )
     SELECT m.tenant_no, json_build_object('id', m.id, 'name', m.cells -> 'name', 'active', m.cells -> 'active', 'visits', m.visits,
         'share', coalesce(trim_scale(m.visits / nullif(max(m.visits) OVER (), 0)), 0)), m.dims
@@ -184,7 +187,7 @@ CREATE FUNCTION kpi_http.list_hits(q kpi_http.question) RETURNS SETOF kpi_http.t
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT n.tenant_no, json_build_object('time', kpi_http.ms(h.at), 'kind', h.kind, 'id', h.id, 'name', h.id,
         'contact', h.contact, 'conversation', h.conversation, 'amount', trim_scale(h.amount)), h.dims
-    FROM kpi_admin.hits(q.kpis[1], q.starts, q.ends, q.filters, q.granularity, q.zone, 1000, q.skip)
+    FROM kpi_admin.hits(kpi_http.plan(q, q.kpis[1], 'total', '{}'), 1000, q.skip)
         WITH ORDINALITY AS h (tenant_id, at, kind, id, contact, conversation, amount, dims, no)
     JOIN kpi_data.tenant_number AS n ON n.tenant = h.tenant_id
     ORDER BY h.no
@@ -215,7 +218,7 @@ BEGIN
         SELECT n.tenant_no, n.tenant, s.level, a.dims[2:] AS ids, a.value,
             ARRAY(SELECT kpi_http.label(steps[i], a.dims[1 + i], ARRAY[n.tenant_no]) FROM generate_series(1, s.level) AS i) AS names
         FROM generate_series(1, least(4, 1 + (SELECT max(jsonb_array_length(o)) FROM jsonb_array_elements(open_paths || '[[]]') AS o))) AS s (level),
-            kpi_admin.answer(k.kpi_id, 'total', q.starts, q.ends, NULL, q.filters, ARRAY['tenant'] || steps[1:s.level], q.granularity, q.zone) AS a
+            kpi_admin.answer(kpi_http.plan(q, k.kpi_id, 'total', ARRAY['tenant'] || steps[1:s.level])) AS a
         JOIN kpi_data.tenant_number AS n ON n.tenant = a.dims[1]
         WHERE NOT EXISTS (
             SELECT FROM generate_series(1, s.level - 1) AS i
@@ -245,8 +248,15 @@ $$;
 
 CREATE FUNCTION kpi_http.list_range(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT NULL::integer, json_build_object('id', 'range', 'name', 'range', 'first', kpi_http.ms(min(e.at)), 'last', kpi_http.ms(max(e.at)), 'now', kpi_http.ms(kpi_admin.now())), '{}'::jsonb
-    FROM kpi_fact.event AS e WHERE e.tenant_no = ANY (kpi_http.tenant_numbers(q.filters))
+    SELECT NULL::integer, json_build_object('id', 'range', 'name', 'range', 'first', kpi_http.ms(min(e.at)), 'last', kpi_http.ms(max(e.at) FILTER (WHERE e.at <= kpi_admin.now())), 'now', kpi_http.ms(kpi_admin.now())), '{}'::jsonb
+    FROM kpi_fact.event AS e WHERE e.tenant_no = ANY (kpi_http.tenant_numbers(q.conditions))
+$$;
+
+-- Whether a list is of things in time, and so needs a range.
+CREATE FUNCTION kpi_http.has_range(list text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT list IN ('nps_answers', 'after_sales_not_joined', 'after_sales_not_engaged', 'modules', 'hits', 'after_sales_tree',
+        'annotations')
 $$;
 
 -- The dimensions by which a list can be filtered, besides tenant; refuses a list that there is not.
@@ -279,18 +289,24 @@ CREATE FUNCTION kpi_http.list(q kpi_http.question) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     allowed text[] := kpi_http.list_dims(q) || ARRAY['tenant'];
-    conditions jsonb := kpi_admin.conditions(q.filters);
-    stranger text := (SELECT c ->> 'dim' FROM jsonb_array_elements(conditions) AS c WHERE NOT c ->> 'dim' = ANY (allowed) LIMIT 1);
-    several boolean := (SELECT count(*) > 1 FROM kpi_admin.asked_tenants(conditions));
+    stranger text := (SELECT c ->> 'dim' FROM jsonb_array_elements(q.conditions) AS c WHERE NOT c ->> 'dim' = ANY (allowed) LIMIT 1);
+    several boolean := (SELECT count(*) > 1 FROM kpi_admin.asked_tenants(q.conditions));
     -- What the function that lists them has filtered itself.
     filtered boolean := q.list IN ('hits', 'after_sales_tree', 'modules');
 BEGIN
     IF stranger IS NOT NULL THEN
-        PERFORM kpi_admin.refuse('unknown_dimension', format('the list %s has no dimension %s', q.list, left(stranger, 100)), 'It has: ' || array_to_string(allowed, ', ') || '.');
+        PERFORM kpi_admin.refuse('unknown_dimension',
+            format('the list %s has no dimension %s', q.list, left(stranger, 100)),
+            'It has: ' || array_to_string(allowed, ', ') || '.');
+    END IF;
+    IF jsonb_path_exists(q.conditions, '$[*] ? (@.dim == "segment" && @.op == "=").values[*]
+        ? (@ != "detractors" && @ != "passives" && @ != "promoters")')
+    THEN
+        PERFORM kpi_admin.refuse('unknown_segment', 'there is no such segment', 'It is detractors, passives or promoters.');
     END IF;
     RETURN QUERY EXECUTE format(
         'SELECT ''{'' || concat_ws('','', CASE WHEN $3 AND l.tenant_no IS NOT NULL THEN (
-                SELECT format(''"tenant":%%s,"tenant_name":%%s'', to_json(t.id), to_json(t.name)) FROM kpi_http.thing AS t WHERE t.kind = ''tenant'' AND t.tenant_no = l.tenant_no
+                SELECT format(''"tenant":%%s,"tenant_name":%%s'', to_json(t.id), to_json(t.name)) FROM kpi_admin.entity AS t WHERE t.kind = ''tenant'' AND t.tenant_no = l.tenant_no
             ) END, substr(l.cells::text, 2, length(l.cells::text) - 2), nullif(substr(d.dims, 2, length(d.dims) - 2), '''')) || ''}''
          FROM kpi_http.%s WITH ORDINALITY AS l (tenant_no, cells, dims, no), LATERAL (SELECT kpi_http.named(l.dims%s, ARRAY[l.tenant_no])::text AS dims) AS d
          WHERE $4 OR kpi_http.meets(l.dims, $2)
@@ -308,6 +324,6 @@ BEGIN
             ELSE format('list_entities($1, %L)', CASE q.list WHEN 'inboxes' THEN 'inbox' ELSE rtrim(q.list, 's') END)
         END,
         CASE q.list WHEN 'nps_answers' THEN ' - ''folder''' ELSE '' END
-    ) USING q, conditions, several, filtered;
+    ) USING q, q.conditions, several, filtered;
 END
 $$;

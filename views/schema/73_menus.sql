@@ -2,12 +2,14 @@
 
 CREATE FUNCTION kpi_http.dim_values(dim_name text, filters jsonb) RETURNS TABLE (id text, name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    conditions jsonb;
 BEGIN
-    PERFORM kpi_http.conditions(filters);
+    conditions := kpi_http.authorise_filters(filters);
     RETURN QUERY
     SELECT v.value, kpi_http.label(dim_name, v.value, v.tenants)
     FROM (
-        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants FROM kpi_http.occurring(dim_name, filters) AS o GROUP BY o.value
+        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants FROM kpi_http.occurring(dim_name, conditions) AS o GROUP BY o.value
         ORDER BY o.value COLLATE "C" LIMIT 1000
     ) AS v
     ORDER BY v.value COLLATE "C";
@@ -29,17 +31,23 @@ BEGIN
 END
 $$;
 
--- The options of a variable: the things of a list, or the values of a dimension.
+-- Return the options of a variable: the things of a list, or the values of a dimension. `target` names either.
 CREATE FUNCTION kpi_http.variable(asked jsonb) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target text := asked ->> 'target';
 BEGIN
-    IF (asked ->> 'list' IS NULL) = (asked ->> 'dim' IS NULL) THEN
-        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'invalid_field', MESSAGE = 'payload names either a list or a dim';
-    ELSIF asked ->> 'list' IS NOT NULL THEN
-        PERFORM kpi_http.used_range(asked);
+    IF num_nonnulls(asked ->> 'list', asked ->> 'dim', target) <> 1 THEN
+        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'invalid_field',
+            MESSAGE = 'payload names either a list or a dim (or one of them as target)';
+    ELSIF target IS NOT NULL THEN
+        asked := asked || jsonb_build_object(
+            CASE WHEN EXISTS (SELECT FROM kpi_admin.dim AS d WHERE d.dim = target) THEN 'dim' ELSE 'list' END, target);
+    END IF;
+    IF asked ->> 'list' IS NOT NULL THEN
         RETURN QUERY
         SELECT json_build_object('__text', (array_agg(r.row::json ->> 'name' ORDER BY r.no))[1], '__value', r.row::json ->> 'id')::text
-        FROM kpi_http.list(kpi_http.question(asked)) WITH ORDINALITY AS r (row, no)
+        FROM kpi_http.list(kpi_http.read(asked)) WITH ORDINALITY AS r (row, no)
         GROUP BY r.row::json ->> 'id' ORDER BY min(r.no);
     ELSE
         RETURN QUERY
@@ -65,7 +73,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN 'by' THEN dims || ARRAY['tenant']
         WHEN 'interval' THEN '{auto,hour,day,week,month}'
         WHEN 'granularity' THEN '{day,hour}'
-        WHEN 'compare' THEN '{previous}'
+        WHEN 'compare' THEN '{previous,usual}'
     END::text[]) AS o
 $$;
 
@@ -103,40 +111,37 @@ BEGIN
 END
 $$;
 
--- The time zone that the asked tenants share, else UTC; the last 30 whole days there as RFC 3339.
-CREATE FUNCTION kpi_http.last_days(asked jsonb, OUT zone text, OUT starts text, OUT ends text)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    today date;
-BEGIN
-    SELECT CASE WHEN count(DISTINCT t.zone) = 1 THEN min(t.zone) ELSE 'UTC' END INTO zone
-    FROM kpi_admin.asked_tenants(kpi_http.conditions(asked -> 'filters')) AS t;
-    today := kpi_admin.now() AT TIME ZONE zone;
-    starts := kpi_http.rfc3339(kpi_admin.day_start(zone, today - 30));
-    ends := kpi_http.rfc3339(kpi_admin.day_start(zone, today));
-END
+-- Return the time zone that the asked tenants share, else UTC.
+CREATE FUNCTION kpi_http.common_zone(conditions jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(kpi_admin.one_clock(array_agg(DISTINCT t.zone)), 'UTC') FROM kpi_admin.asked_tenants(conditions) AS t
 $$;
 
--- What to mark in a range: each local 1 January, and the first data of each experience.
-CREATE FUNCTION kpi_http.marks(asked jsonb) RETURNS TABLE (at timestamptz, title text, text text, tags text)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+-- Return what to mark in a range: each local 1 January, and the first data of each experience.
+CREATE FUNCTION kpi_http.marks(q kpi_http.question) RETURNS TABLE (at timestamptz, title text, text text, tags text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    q kpi_http.question := jsonb_populate_record(NULL::kpi_http.question, asked);
-    zone text := (kpi_http.last_days(asked)).zone;
+    zone text := kpi_http.common_zone(q.conditions);
+    span record;
 BEGIN
-    IF q.starts IS NULL OR q.ends IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'KP400', CONSTRAINT = 'missing_range', MESSAGE = 'the request needs a range with from and to';
-    ELSIF q.starts >= q.ends THEN
+    IF q.last IS NOT NULL THEN
+        span := kpi_admin.last_whole(zone, q.last);
+    ELSE
+        SELECT q.starts, q.ends INTO span;
+    END IF;
+    IF span.starts >= span.ends THEN
         PERFORM kpi_admin.refuse('invalid_range', 'from must be before to');
     END IF;
     RETURN QUERY
     SELECT n.starts, n.year::text, n.year::text, 'year'
-    FROM (SELECT y AS year, kpi_admin.day_start(zone, make_date(y, 1, 1)) AS starts FROM generate_series(2000, 2101) AS y) AS n
-    WHERE n.starts >= q.starts AND n.starts < q.ends
+    FROM (
+        SELECT y AS year, kpi_admin.day_start(zone, make_date(y, 1, 1)) AS starts FROM generate_series(2000, 2101) AS y
+    ) AS n
+    WHERE n.starts >= span.starts AND n.starts < span.ends
     UNION ALL
     SELECT s.at, kpi_http.label('experience', s.experience, ARRAY[s.tenant_no]), 'first data', 'experience'
     FROM kpi_fact.experience_start AS s
-    WHERE s.tenant_no = ANY (kpi_http.tenant_numbers(q.filters)) AND s.at >= q.starts AND s.at < q.ends
+    WHERE s.tenant_no = ANY (kpi_http.tenant_numbers(q.conditions)) AND s.at >= span.starts AND s.at < span.ends
     ORDER BY 1, 2;
 END
 $$;
@@ -145,5 +150,5 @@ $$;
 CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('annotation', asked -> 'annotation', 'time', kpi_http.ms(m.at), 'title', m.title, 'text', m.text)::text
-    FROM kpi_http.marks(asked) AS m WHERE m.tags = 'year'
+    FROM kpi_http.marks(kpi_http.read(asked || '{"list": "annotations"}')) AS m WHERE m.tags = 'year'
 $$;

@@ -8,7 +8,7 @@ DECLARE
     understood text;
 BEGIN
     PERFORM kpi_http.enter(token_hash);
-    FOR asked IN SELECT q FROM jsonb_array_elements(questions) AS q LOOP
+    FOR asked IN SELECT one FROM jsonb_array_elements(questions) AS one LOOP
         BEGIN
             understood := kpi_http.understood(asked);
         EXCEPTION WHEN OTHERS THEN
@@ -26,19 +26,21 @@ RETURNS TABLE (starts text, ends text, body text, refused jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     asked jsonb;
+    q kpi_http.question;
     state text;
     code text;
     message text;
     hint text;
 BEGIN
     PERFORM kpi_http.enter(token_hash);
-    FOR asked IN SELECT q FROM jsonb_array_elements(questions) AS q LOOP
+    FOR asked IN SELECT one FROM jsonb_array_elements(questions) AS one LOOP
         BEGIN
-            SELECT u.starts, u.ends, NULL INTO starts, ends, refused FROM kpi_http.used_range(asked) AS u;
+            q := kpi_http.read(asked);
+            SELECT u.starts, u.ends, NULL INTO starts, ends, refused FROM kpi_http.used_range(q) AS u;
             IF kind = 'rows' THEN
-                body := (SELECT string_agg(r, ',') FROM kpi_http.rows(asked) AS r);
+                body := (SELECT string_agg(r, ',') FROM kpi_http.rows(q) AS r);
             ELSE
-                body := (SELECT string_agg(f, ',') FROM kpi_http.frames(asked) AS f);
+                body := (SELECT string_agg(f, ',') FROM kpi_http.frames(q) AS f);
             END IF;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
@@ -67,26 +69,39 @@ BEGIN
 END
 $$;
 
--- A file: the time zone of its times, the range it uses, the question with its range filled in, its columns; and its rows.
-CREATE FUNCTION kpi_http.export(token_hash bytea, asked jsonb, OUT zone text, OUT starts text, OUT ends text, OUT question jsonb, OUT columns text[])
+-- Return what a file is made with: the time zone of its times, the range that it uses and that range's first and last
+-- date by the tenants' own clocks, its columns.
+CREATE FUNCTION kpi_http.export(
+    token_hash bytea, asked jsonb,
+    OUT zone text, OUT starts text, OUT ends text, OUT first_day date, OUT last_day date, OUT columns text[]
+)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    days record;
+    q kpi_http.question;
 BEGIN
     PERFORM kpi_http.enter(token_hash);
-    days := kpi_http.last_days(asked);
-    zone := days.zone;
-    question := asked || jsonb_build_object('starts', coalesce(asked ->> 'starts', days.starts), 'ends', coalesce(asked ->> 'ends', days.ends));
-    SELECT u.starts, u.ends INTO starts, ends FROM kpi_http.used_range(question) AS u;
-    columns := ARRAY(SELECT c FROM kpi_http.column_names(question) AS c);
+    q := kpi_http.read(asked);
+    zone := kpi_http.common_zone(q.conditions);
+    SELECT u.starts, u.ends INTO starts, ends FROM kpi_http.used_range(q) AS u;
+    IF q.list IS NOT NULL THEN
+        q.plans := ARRAY[kpi_http.plan_of_tenants(q, 'nps_answers', '{}')];
+    END IF;
+    -- A range of which now leaves nothing, or of no tenant, has the dates of where it ends.
+    SELECT min(coalesce(r.first_day, (r.starts AT TIME ZONE r.zone)::date)),
+        max(coalesce(r.last_day - 1, (r.ends AT TIME ZONE r.zone)::date))
+    INTO first_day, last_day FROM unnest(q.plans) AS p, unnest(p.ranges) AS r;
+    first_day := coalesce(first_day, ((q.plans[1]).asked_end AT TIME ZONE zone)::date);
+    last_day := coalesce(last_day, first_day);
+    columns := ARRAY(SELECT c FROM kpi_http.column_names(q) AS c);
 END
 $$;
+
+-- Return the rows of a file.
 CREATE FUNCTION kpi_http.export_rows(token_hash bytea, asked jsonb) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM kpi_http.enter(token_hash);
-    PERFORM kpi_http.used_range(asked);
-    RETURN QUERY SELECT r FROM kpi_http.rows(asked) AS r;
+    RETURN QUERY SELECT r FROM kpi_http.rows(kpi_http.read(asked)) AS r;
 END
 $$;
 
