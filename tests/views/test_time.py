@@ -48,7 +48,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="previous is on the way to the range moved back")
 def test_ranges_about_a_changed_midnight(
     database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,9 +138,12 @@ BEGIN
 END
 $$;
 
--- Return the buckets (null for a total) in which something is left of the moved range of each tenant, and of how many.
-CREATE OR REPLACE FUNCTION kpi_admin.parts_left(moved kpi_admin.tenant_range[], cumulative boolean)
-RETURNS TABLE (tenant text, key timestamp, moves bigint)
+-- Return the buckets (null for a total) of which a moved range of each tenant has something left, and how many have:
+-- a part that moved into nothing is not there. `others` are buckets that some tenants' ranges do not reach and that are
+-- there all the same, `later_only` if after the range only.
+CREATE OR REPLACE FUNCTION kpi_admin.parts_left(
+    moved kpi_admin.tenant_range[], cumulative boolean, others timestamp[], later_only boolean
+) RETURNS TABLE (tenant text, key timestamp, moves bigint)
 LANGUAGE sql STABLE AS $$
     SELECT r.tenant, part.key, count(*)
     FROM unnest(moved) AS r
@@ -148,7 +151,10 @@ LANGUAGE sql STABLE AS $$
         SELECT u.key, u.starts, lead(u.starts, 1, r.ends) OVER (ORDER BY u.place) AS ends
         FROM unnest(r.keys, r.part_starts) WITH ORDINALITY AS u (key, starts, place)
         UNION ALL SELECT NULL, r.starts, r.ends WHERE r.keys IS NULL
+        UNION ALL
+        SELECT other, '-infinity', 'infinity' FROM unnest(others) AS other
+        WHERE NOT other = ANY (r.keys) AND (NOT later_only OR other > r.keys[1])
     ) AS part
-    WHERE CASE WHEN cumulative THEN r.starts ELSE part.starts END < part.ends
+    WHERE CASE WHEN cumulative THEN least(r.starts, part.starts) ELSE part.starts END < part.ends
     GROUP BY r.tenant, part.key
 $$;

@@ -147,17 +147,23 @@ DECLARE
     k kpi_admin.kpi := p.kpi;
     wanted integer := cardinality(p.grouped_by);
     tenant_place integer;
+    others timestamp[];       -- a tenant's group has every bucket, its range only those that it reaches
 BEGIN
     p.all_groups := false;
     IF of_each_tenant THEN
         p.grouped_by := p.grouped_by || ARRAY['tenant'];
+    ELSIF 'tenant' = ANY (p.grouped_by) AND p.bucket NOT IN ('total', 'hour')
+        AND (p.compare = 'previous' OR p.shape = 'cumulative')
+    THEN
+        others := ARRAY(SELECT b.key FROM kpi_admin.buckets(p.ranges, p.bucket, false, NULL) AS b);
     END IF;
     tenant_place := array_position(p.grouped_by, 'tenant');
     RETURN QUERY
     WITH parts AS MATERIALIZED (
         -- Several tenants that are not told apart: a bucket has what any of them has left.
         SELECT CASE WHEN tenant_place IS NOT NULL THEN l.tenant END AS tenant, l.key, max(l.moves) AS moves
-        FROM kpi_admin.parts_left(moved, p.shape = 'cumulative') AS l GROUP BY 1, 2
+        FROM kpi_admin.parts_left(moved, p.shape = 'cumulative', others, p.compare = 'usual') AS l
+        GROUP BY 1, 2
     ), points AS MATERIALIZED (
         SELECT m.dims, m.key, m.value
         FROM (SELECT DISTINCT r.move FROM unnest(moved) AS r) AS moves

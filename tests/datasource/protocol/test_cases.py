@@ -43,7 +43,6 @@ def test_case(
         assert agrees(got, line.get("answer", "error")), (line["case"], got)
 
 
-@pytest.mark.xfail(reason="the rules that these lines are about are on the way")
 @pytest.mark.parametrize(
     "records, lines",
     REPORTS,
@@ -71,7 +70,6 @@ def test_what_was_reported_of_others(
         assert same(got, line["answer"]), (line["case"], got)
 
 
-@pytest.mark.xfail(strict=True, reason="last and all_groups are on the way")
 def test_ranges_equal_the_oracle(
     database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
