@@ -104,6 +104,7 @@ def _others() -> list[tuple[str, str, Schema]]:
             {"name": "name", "in": "path", "required": True, "schema": text},
             *(_parameter(name, named(name)) for name in SINGLE),
             _parameter("bom", {"type": "boolean"}),
+            _parameter("kpi", named("kpi")),
             *(_parameter(name, several) for name in LISTS),
         ],
     )
