@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from datasource.catalog import Catalog
 from datasource.protocol.app import create_app
 from datasource.protocol.settings import Settings
 
@@ -156,3 +157,8 @@ def test_every_schema_is_in_the_architecture() -> None:
     made = set(re.findall(r"CREATE SCHEMA (?:IF NOT EXISTS )?(\w+)", schema))
     text = ARCHITECTURE.read_text(encoding="utf-8")
     assert {name for name in made if f"`{name}`" not in text} == set()
+
+
+def test_the_readme_counts_the_kpis() -> None:
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"(\d+) KPIs", readme) == [str(len(Catalog.read().kpis))]

@@ -7,6 +7,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from datasource.catalog import DIMS
+
 TOP = Path(__file__).parents[2]
 FILES = sorted([*TOP.glob("views/**/*.sql"), *TOP.glob("datasource/**/*.sql")])
 DEFINITIONS = [path for path in FILES if path.parent.parent.name == "kpi"]
@@ -61,3 +63,10 @@ def test_lines_end_where_they_should(path: Path) -> None:
 def test_a_definition_is_one_select(path: Path) -> None:
     [select] = sqlglot.parse(path.read_text(encoding="utf-8"), dialect="postgres")
     assert isinstance(select, exp.Select)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_the_value_of_what_is_missing_is_the_dimensions_own(path: Path) -> None:
+    """SQL that spells it out has it from datasource/catalog/dims.toml."""
+    spelled = set(re.findall(r"'(no [a-z_]+)'", path.read_text(encoding="utf-8")))
+    assert spelled - {dim.missing for dim in DIMS.values()} == set()

@@ -15,7 +15,9 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from datasource.report.record_docs import example
 from datasource.store import lines
+from datasource.store.contract import TYPES
 from datasource.store.errors import StoreError
 from datasource.store.load import LOAD_LOCK, Counts, load
 from tests.conftest import Databases
@@ -217,6 +219,15 @@ def test_every_kind_of_entity(connection: Connection, write: Any) -> None:
         assert rows(connection, f'SELECT id, name, extra, load_no FROM kpi_data."{kind}"') == [
             ("x", "N", {"more": 1}, 1)
         ]
+
+
+def test_every_example_of_the_contract_is_loaded(connection: Connection, write: Any) -> None:
+    examples = [example(known).encode() for known in TYPES.values()]
+    told: list[str] = []
+    assert load(connection, [write(*examples)], err=told.append) == Counts(len(examples), 0, 0), (
+        told
+    )
+    assert rows(connection, "SELECT DISTINCT extra FROM kpi_data.event") == [(None,)]
 
 
 def test_folders_gz_and_standard_input(
