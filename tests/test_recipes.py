@@ -103,12 +103,16 @@ def test_a_recipe_fits_the_files(recipe: str, top: Path) -> None:
 
 
 def test_a_kpi_a_field_and_a_dimension_are_added(top: Path, run: Run) -> None:
+    """On an installation that has data already."""
     click = door("click") | {"type": "click"}
+    run("init")
+    run("load", write(top / "before.ndjson", door("plain"), click))
+    run("refresh")
     for recipe in FOLLOWED:
         follow(recipe, top)
     run("init")
     red = (door("red", colour="red"), door("red2", colour="red"))
-    run("load", write(top / "records.ndjson", door("plain"), click, *red))
+    run("load", write(top / "after.ndjson", *red))
     run("refresh")
     march = ["--from", "2026-03-01", "--to", "2026-04-01", "--format", "csv"]
     assert run("kpi", "clicks", *march) == "value\n1\n"

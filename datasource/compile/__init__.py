@@ -57,17 +57,17 @@ SLICE_ROW, TENANT_ROW, RANGE_ROW = "s", "tn", "r"
 
 
 def quote(name: str) -> str:
-    """An identifier, quoted."""
+    """Quote an identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A string, quoted."""
+    """Quote a string."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def measures(compiled: Compiled) -> list[str]:
-    """The names of a public view's last columns."""
+    """Return the names of a public view's last columns."""
     if not isinstance(compiled, CountedKpi):
         return ["numerator", "denominator"]
     if compiled.entity:
@@ -113,7 +113,7 @@ def hits_view(compiled: CountedKpi, schema: str = "kpi_hits") -> str:
 
 
 def slice_select(compiled: CountedKpi, first: date, last: date, schema: str = "kpi_hits") -> str:
-    """The SELECT of a slice: hits of local days [first, last), folded by hour (or month).
+    """Return the SELECT of a slice: hits of local days [first, last), folded by hour (or month).
 
     `schema` is where the KPI's view of hits is.
     """
@@ -200,7 +200,7 @@ def _part_rows(compiled: Compiled, slices: Mapping[str, Slices]) -> str:
 
 
 def _nothing(compiled: CountedKpi) -> list[str]:
-    """The columns of a KPI's slices, of the right types, with nulls in them."""
+    """Return the columns of a KPI's slices, of the right types, with nulls in them."""
     dims = (f'NULL::text COLLATE "C" AS {quote(dim)}' for dim in own_dims(compiled.kpi))
     measure = "NULL::integer AS entity" if compiled.entity else "NULL::numeric AS amount"
     return ["NULL::integer AS tenant_no", "NULL::date AS day", *dims, measure]
@@ -223,7 +223,7 @@ def dim_lookup(dim: str) -> tuple[str, str]:
 
 
 def catalog_rows(catalog: Catalog, every: dict[str, Compiled]) -> list[tuple[object, ...]]:
-    """The rows of kpi_admin.kpi, in the order of CATALOG_COLUMNS."""
+    """Return the rows of kpi_admin.kpi, in the order of CATALOG_COLUMNS."""
     form = forms(every, catalog.facts)
     return [
         (

@@ -20,13 +20,13 @@ WORDS = {
 
 
 def fact_comments(catalog: Catalog) -> Iterator[str]:
-    """The COMMENT statements of all facts."""
+    """Give the COMMENT statements of all facts."""
     for fact in catalog.facts.values():
         yield f"COMMENT ON TABLE kpi_fact.{quote(fact.name)} IS {literal(fact.description)}"
 
 
 def view_comments(compiled: Compiled) -> Iterator[str]:
-    """The COMMENT statements of a KPI's public view and its columns."""
+    """Give the COMMENT statements of a KPI's public view and its columns."""
     kpi, view = compiled.kpi, f"kpi.{quote(compiled.kpi.kpi_id)}"
     unit = "" if kpi.unit == "none" else f" In {kpi.unit}."
     about = ": ".join(kpi.words["en"]) + unit

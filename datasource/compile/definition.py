@@ -75,7 +75,7 @@ def compile_kpis(catalog: Catalog) -> dict[str, Compiled]:
 
 
 def own_dims(kpi: Kpi) -> list[str]:
-    """The dimensions that a KPI's rows carry: those of its dims that are no parents."""
+    """Return the dimensions that a KPI's rows carry: those of its dims that are no parents."""
     return [dim for dim in kpi.dims if DIMS[dim].parent_of is None]
 
 
@@ -174,7 +174,7 @@ def _formula(kpi: Kpi, counted: dict[str, CountedKpi]) -> FormulaKpi:
 
 
 def _linear(side: exp.Expression, kpi: Kpi) -> dict[str, Fraction]:
-    """A sum of multiples of KPIs as {kpi_id: factor}."""
+    """Return a sum of multiples of KPIs as {kpi_id: factor}."""
     match side:
         case exp.Paren():
             return _linear(side.this, kpi)

@@ -132,7 +132,7 @@ class Facts:
         self._run(APPLY_TENANTS)
 
     def _numbers(self) -> None:
-        """Number new contacts, conversations and users; note where users and inboxes moved."""
+        """Give numbers to what is new, and note where users and inboxes moved."""
         if self.full:
             self._run("DELETE FROM kpi_fact.contact; DELETE FROM kpi_fact.conversation")
         for table, column in NUMBERED:

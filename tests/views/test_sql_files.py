@@ -18,9 +18,6 @@ COLUMNS = 120
 LONG = {
     "datasource/cli/check.sql": 3,
     "datasource/cli/explain.sql": 3,
-    "views/facts/conversion.sql": 1,
-    "views/schema/30_admin.sql": 3,
-    "views/schema/35_fold.sql": 8,
     "views/schema/40_question.sql": 19,
     "views/schema/48_entities.sql": 7,
     "views/schema/50_planner.sql": 35,

@@ -12,7 +12,8 @@ FROM (
 LEFT JOIN (
     SELECT tenant_no, date_trunc('month', day::timestamp)::date AS day, count(DISTINCT conversation_no) AS chats
     FROM conversation_event
-    JOIN touched ON conversation_event.day >= touched.month AND conversation_event.day < touched.month + interval '1 month'
+    JOIN touched
+        ON conversation_event.day >= touched.month AND conversation_event.day < touched.month + interval '1 month'
     WHERE kind = 'result'
     GROUP BY 1, 2
 ) AS c ON c.tenant_no = v.tenant_no AND c.day = v.day
