@@ -166,6 +166,7 @@ def one_of(*names: str) -> Check:
 
 TEXT = Check("a text", plain_text)
 ID = Check("an id", identifier)
+RECORD_TYPE = Check("one of those below", identifier)
 TIME = Check("a time of RFC 3339 with its offset", instant)
 NUMBER = Check("a number", _number)
 AMOUNT = Check("a number from 0 on", _amount)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from datasource.store.checks import ID, TEXT, TIME, Check, one_of
+from datasource.store.checks import ID, RECORD_TYPE, TEXT, TIME, Check, one_of
 
 EVENT = "event"  # the table of all events; an entity's is called like its type
 
@@ -55,7 +55,7 @@ class RecordType:
         return tuple(dict.fromkeys((*own, *self.identity)))
 
 
-TYPE = Field("type", "What kind of record it is.", ID, required=True)
+TYPE = Field("type", "What kind of record it is.", RECORD_TYPE, required=True)
 TENANT = Field("tenant", "The organization that owns the record.", ID)
 IDENTITY = Field("id", "What tells it from others of its tenant.", ID)
 AT = Field("at", "When it happened.", TIME, required=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
-from datasource.store.checks import ID, SHORT_ID, BadRecord, identifier
+from datasource.store.checks import SHORT_ID, BadRecord, identifier
 from datasource.store.contract import COLUMNS, TYPES
 from datasource.store.record_type import EVENT, RecordType
 
@@ -67,7 +67,10 @@ class Reader:
             table=record_type.table,
             steps={
                 known.name: Step(
-                    columns.get(column), known.check.read, known.check is ID, known.name in required
+                    columns.get(column),
+                    known.check.read,
+                    known.check.read is identifier,
+                    known.name in required,
                 )
                 for column, known in fields.items()
             },
