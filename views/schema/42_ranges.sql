@@ -1,4 +1,4 @@
--- The range of a question: as asked, and as each tenant's own clock has it (rules of time 1, 2).
+-- The range of a question: as asked, and as each tenant's own clock has it (rules.md, 1 and 2).
 -- Types are made anew at each `init`, since CREATE TYPE cannot replace one; nothing that stays depends on them.
 DROP TYPE IF EXISTS kpi_admin.plan, kpi_admin.tenant_range, kpi_admin.asked_range CASCADE;
 

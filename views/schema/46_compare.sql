@@ -1,4 +1,4 @@
--- What a range is held against (rule of time 5): the range before, or the same days of the four weeks before.
+-- What a range is held against (rules.md, 4): the range before, or the same days of the four weeks before.
 
 -- Return what a local clock reads at an instant; the first instant of a day reads 00:00, also where its clock does not.
 CREATE OR REPLACE FUNCTION kpi_admin.clock_at(zone text, instant timestamptz) RETURNS timestamp
