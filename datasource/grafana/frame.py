@@ -152,7 +152,7 @@ def choosing(scene: Scene, choice: Choice) -> Json:
     made = {
         "type": "custom",
         "name": choice.variable,
-        "label": words["kpis"],
+        "label": words["kpis" if choice.several else "kpi"],
         # A comma within a title would end it.
         "query": ", ".join(f"{title.replace(',', ' ')} : {kpi}" for kpi, title in titles.items()),
         "hide": 0 if choice.several or choice.menu else 2,

@@ -84,17 +84,17 @@ def override(name: str, properties: Mapping[str, Any], *, by: str = "byName") ->
     }
 
 
-def named(words: Words, kpis: Sequence[str], *, nothing: bool = False) -> list[Json]:
+def named(words: Words, kpis: Sequence[str], *, nothing: str = "", padding: str = "") -> list[Json]:
     """Return overrides that give the fields called by KPIs' ids their titles, units and colours.
 
-    `nothing`: a field without a value shows a 0.
+    `nothing`: what a field without a value shows; `padding` follows the titles.
     """
-    zero = [{"type": "special", "options": {"match": "null", "result": {"text": "0"}}}]
+    empty = [{"type": "special", "options": {"match": "null", "result": {"text": nothing}}}]
     found = []
     for kpi in kpis:
-        properties = {"displayName": words.title(kpi), **unit(words, kpi)}
+        properties = {"displayName": words.title(kpi) + padding, **unit(words, kpi)}
         if nothing:
-            properties["mappings"] = zero
+            properties["mappings"] = empty
         if kpi in palette().kpis:
             properties |= fixed(palette().kpis[KpiId(kpi)])
         found.append(override(kpi, properties))

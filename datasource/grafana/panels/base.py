@@ -78,6 +78,9 @@ class Panel:
         if self.note:
             about = f"{about}\n\n{words[self.note]}" if about else words[self.note]
         defaults = {"noValue": words["nothing"], **(unit(words, kpis[0]) if kpis else {})}
+        if kind == "table":  # whose cells without a value would show those words too
+            defaults["mappings"] = [nothing_shown("null"), nothing_shown("empty")]
+            defaults["custom"] = {"minWidth": 80, "wrapHeaderText": True}  # else 150 pixels each
         return {
             "type": kind,
             "title": title or (words.title(kpis[0]) if kpis else ""),
@@ -89,6 +92,11 @@ class Panel:
             "fieldConfig": {"defaults": {**defaults, **fields}, "overrides": [*overrides]},
             "transformations": [*transformations],
         }
+
+
+def nothing_shown(match: str) -> Json:
+    """Return the value mapping that shows a dash in a cell without a value."""
+    return {"type": "special", "options": {"match": match, "result": {"text": "–"}}}
 
 
 def links(scene: Scene, kpis: Sequence[str | Variable], question: Question) -> list[Json]:

@@ -21,6 +21,7 @@ from datasource.grafana.question import (
 from datasource.grafana.scene import Scene
 
 PAGE, PAGES = 1000, 100
+RANGE = "${__from:date:YYYY-MM-DD HH:mm} – ${__to:date:YYYY-MM-DD HH:mm}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +80,12 @@ class Hits(Panel):
             about=words["hits_about"],
             options=OPTIONS | {"enablePagination": True},
             overrides=[
-                override("time", column(words["time"], 160, unit=MOMENT)),
-                override("kind", column(words["kind"], 150, mappings=worded(words, "kind"))),
-                override("id", column(words["id"], 200)),
-                override("contact", column(words["contact"], 180)),
-                override("conversation", column(words["conversation"], 180)),
-                override("amount", column(words["amount"], 90, unit="locale")),
+                override("time", column(words["time"], 140, unit=MOMENT)),
+                override("kind", column(words["kind"], 120, mappings=worded(words, "kind"))),
+                override("id", column(words["id"], 120)),
+                override("contact", column(words["contact"], 110)),
+                override("conversation", column(words["conversation"], 120)),
+                override("amount", column(words["amount"], 80, unit="locale")),
                 override("details", column(words["details"])),
             ],
             transformations=[
@@ -114,7 +115,8 @@ class Selection(Panel):
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
-        rows = [
+        rows = [{"dim": words["range"], "value": RANGE}]
+        rows += [
             {"dim": words.dim(one.dim), "value": f"${{{one.dim}:raw}}"}
             for one in scene.board.filters
         ]
@@ -129,7 +131,6 @@ class Selection(Panel):
             [inline(rows, text("dim", "value"), "A")],
             about=words["selection_about"],
             options=OPTIONS | {"showHeader": False},
-            fields={"noValue": words["no_filter"]},
             overrides=[override("dim", column(words["dimension"], 140))],
             transformations=[
                 organized("dim", "value"),

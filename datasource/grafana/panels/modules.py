@@ -36,10 +36,7 @@ class Modules(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
         asked = Question(list="modules", filters=scene.filters(["experience", "module_type"]))
-        arrows = (
-            "to_entries | map(.value + {share: (.value.share * 100), "
-            'arrow: (if .key == 0 then "" else "↓" end)})'
-        )
+        arrows = 'map(. + {share: (.share * 100), arrow: "↓"})'
         columns = [
             *text("arrow", "name", "id", "experience_name"),
             *numbers("position", "visits", "share"),

@@ -1,6 +1,7 @@
 """Totals side by side: bars, and rings of shares."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from datasource.grafana.looks import (
     COUNT,
@@ -33,21 +34,21 @@ BARS: Json = {
     "text": {"valueSize": 14, "titleSize": 12},
     "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
 }
-# The tooltip and the legend tell the absolute numbers.
+Legend = Literal["bottom", "right"]  # at the right of a panel that is low and wide
 RING: Json = {
     "pieType": "donut",
     "displayLabels": ["percent"],
-    "legend": {
-        "displayMode": "table",
-        "placement": "right",
-        "showLegend": True,
-        "values": ["percent", "value"],
-    },
     "tooltip": {"mode": "single"},
     "reduceOptions": OF_ROWS,
 }
 # From a row of KPIs to a row a KPI: the fields `Field` and `Last`.
 TURNED: Json = {"id": "reduce", "options": {"mode": "seriesToRows", "reducers": ["last"]}}
+
+
+def ring(legend: Legend) -> Json:
+    """Return the options of a ring, whose legend and tooltip tell the absolute numbers."""
+    shown = {"displayMode": "table", "showLegend": True, "values": ["value"]}
+    return RING | {"legend": shown | {"placement": legend}}
 
 
 def without_nothing(name: str) -> Json:
@@ -77,7 +78,8 @@ class Bars(Panel):
             [target(asked, numbers(*kpis))],
             options=BARS,
             fields={"min": 0},
-            overrides=named(scene.words, kpis),
+            # Names get the width of the first of the longest, counted in letters: blanks make room.
+            overrides=named(scene.words, kpis, padding="\u00a0\u00a0"),
             transformations=[organized(*kpis)],
             links=links(scene, kpis, asked),
         )
@@ -88,6 +90,7 @@ class Ring(Panel):
     """Totals of KPIs as shares of a ring."""
 
     kpis: tuple[KpiId, ...]
+    legend: Legend = "bottom"
 
     def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
         return self.kpis
@@ -105,10 +108,9 @@ class Ring(Panel):
             scene,
             "piechart",
             [target(asked, numbers(*kpis))],
-            options=RING,
+            options=ring(self.legend),
             overrides=[
                 override("Field", {"mappings": mapped(texts)}),
-                override("Last", {"displayName": words["number"]}),
                 *colours,
             ],
             transformations=[organized(*kpis), TURNED, without_nothing("Last")],
@@ -157,9 +159,10 @@ class Split(Panel):
 class SplitRing(Split):
     """The same as shares of a ring."""
 
+    legend: Legend = "bottom"
+
     def build(self, scene: Scene) -> Json:  # noqa: D102
-        number = override("value", {"displayName": scene.words["number"]})
-        return self.split(scene, "piechart", RING, number, *coloured(scene.words, self.dim))
+        return self.split(scene, "piechart", ring(self.legend), *coloured(scene.words, self.dim))
 
 
 @dataclass(frozen=True, kw_only=True)

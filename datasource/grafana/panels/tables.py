@@ -70,7 +70,7 @@ class Picker(Panel):
                 override("kpi", HIDDEN),
                 override("about", HIDDEN),
                 override("title", title),
-                override("value", {"custom": {"width": 90, "align": "right"}}),
+                override("value", {"custom": {"width": 70, "align": "right"}}),
             ],
             transformations=[organized("title", "value", "kpi", "about")],
             links=links(scene, kpis, asked),
@@ -141,7 +141,7 @@ class Groups(Panel):
             **column(words.dim(dim), 200 if self.described else 0),
             "mappings": worded(words, dim),
         }
-        overrides = [override(dim, HIDDEN), *named(words, kpis)]
+        overrides = [override(dim, HIDDEN), *named(words, kpis, nothing="–")]
         if self.opens:
             url = scene.url(self.opens, {dim: f"${{__data.fields.{dim}:percentencode}}"})
             named_dim["links"] = [link(words["open"], url)]
@@ -152,7 +152,7 @@ class Groups(Panel):
                 target(described, [Column("id", "string", dim), *text("description")], ref="B")
             )
             steps = [
-                {"id": "joinByField", "options": {"byField": dim, "mode": "outer"}},
+                {"id": "merge", "options": {}},
                 with_value(kpis[0]),
                 organized(name, "description", *kpis, dim),
             ]
@@ -200,7 +200,7 @@ class Conversations(Panel):
             **column(words["conversation"]),
             "links": [link(words["open_conversation"], address, new_tab=True)],
         }
-        channel = {**column(words.dim("channel"), 120), "mappings": worded(words, "channel")}
+        channel = {**column(words.dim("channel"), 100), "mappings": worded(words, "channel")}
         columns = [TIME, *text("conversation", "channel_name", "url")]
         behind = scene.behind(self.kpi, scene.question([self.kpi]))
         return self.made(
@@ -212,7 +212,7 @@ class Conversations(Panel):
             options=OPTIONS | {"enablePagination": True},
             overrides=[
                 override("url", HIDDEN),
-                override("time", column(words["invited_at"], 150, unit=MOMENT)),
+                override("time", column(words["invited_at"], 140, unit=MOMENT)),
                 override("conversation", conversation),
                 override("channel_name", channel),
             ],

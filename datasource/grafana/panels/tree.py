@@ -19,7 +19,7 @@ PLACE = ("order", "sign", "title", "toggled")
 FUNCTIONS = """
 def is_open($path): ($open | index([$path])) != null;
 def sign($path; $deepest):
-  if ($path | length) == $deepest then "" elif is_open($path) then "−" else "+" end;
+  if ($path | length) == $deepest then "·" elif is_open($path) then "−" else "+" end;
 def toggled($path):
   (if is_open($path) then $open - [$path] else $open + [$path] end) | tojson;
 def titled($path; $name): ("\\u2003" * (2 * (($path | length) - 1)) // "") + $name;
@@ -93,7 +93,7 @@ reduce .[] as $row ({{orders: {{}}, rows: []}};
                 override("order", HIDDEN),
                 override("sign", sign),
                 override("title", column(words["place"])),
-                *named(words, kpis, nothing=True),
+                *named(words, kpis, nothing="0"),
             ],
             transformations=[
                 {"id": "merge", "options": {}},
