@@ -58,7 +58,7 @@ def kinds(token: str, question: dict[str, Any]) -> list[Kind]:
         Kind("silent", b""),
         Kind("slow headers", b"GET /health HTTP/1.1\r\nHost: x\r\n", more=b"X-Slow: 1\r\n"),
         Kind("slow bodies", (posted + "1000000\r\n\r\n{").encode(), more=b" " * 100),
-        Kind("slow readers", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50, reads=True),
+        Kind("slow readers", b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 12, reads=True),
         Kind("slow answers", f"{posted}{len(long)}\r\n\r\n{long}".encode(), reads=True),
         Kind("downloads", f"GET {DOWNLOAD} HTTP/1.1\r\n{holder}\r\n".encode(), reads=True),
         Kind("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", more=b"\x00"),
@@ -90,9 +90,12 @@ def dawdle(client: socket.socket, kind: Kind) -> bool:
         return False
 
 
-def besiege(port: int, kind: Kind, stop: threading.Event, counts: dict[str, int]) -> None:
-    """Keep so many slow connections of a kind."""
+def besiege(
+    port: int, kind: Kind, ready: threading.Event, stop: threading.Event, counts: dict[str, int]
+) -> None:
+    """Keep so many slow connections of a kind; say when all are there."""
     clients = [opened(port, kind) for _ in range(CLIENTS)]
+    ready.set()
     while not stop.wait(1):
         for number, client in enumerate(clients):
             if not dawdle(client, kind):
@@ -144,13 +147,14 @@ def slow(port: int, token: str, other: str, question: dict[str, Any], seconds: f
         return answer.status == 200 and content == right.setdefault(path, content)
 
     is_good = True
+    watch(port, ask, Probe(), time.monotonic() + 3)  # until both processes are there, and warm
     before = memory(port)
     for kind in [None, *kinds(token, question)]:
-        stop, counts, probe = threading.Event(), {}, Probe()
-        siege = threading.Thread(target=besiege, args=(port, kind, stop, counts))
+        ready, stop, counts, probe = threading.Event(), threading.Event(), {}, Probe()
+        siege = threading.Thread(target=besiege, args=(port, kind, ready, stop, counts))
         if kind:
             siege.start()
-            time.sleep(2)
+            ready.wait()
         watch(port, ask, probe, time.monotonic() + seconds)
         grown = memory(port) - before
         if kind:

@@ -5,15 +5,17 @@ import socket
 import struct
 from contextlib import suppress
 from enum import Enum
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
-from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
+from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders  # type: ignore[import-untyped]
 
 from datasource.protocol.settings import Settings
 
 PIECE = 1 << 16  # bytes of an answer that are sent, and timed, at once
 HEAD_BYTES = 1 << 16  # of a request line and headers together
+# Of a body in chunks, two for each: the parser's work on very many small ones would be felt.
+BODY_LINES = 40_000
 SEND_BUFFER = 1 << 17  # bytes that the system keeps for a client that does not read
 LINGER_SECONDS = 1.0  # for a refused client to stop sending and read why
 LINGER_BYTES = 1 << 21
@@ -45,6 +47,8 @@ class Connection:
         self._socket = client
         self._settings = settings
         self._head_bytes = 0
+        self._lines_left: int | None = None  # of a body in chunks
+        self._has_read_body = False
         self._read_until = monotonic() + settings.head_seconds
         self._write_until = self._read_until
         with suppress(OSError):
@@ -54,9 +58,10 @@ class Connection:
         """Return what the socket has under a name that is not here, such as getsockname."""
         return getattr(self._socket, name)
 
-    def begin(self) -> None:
-        """Start the time of a request's body and of its answer."""
+    def begin(self, is_chunked: bool) -> None:
+        """Start the time of a request's body, which may come in chunks, and of its answer."""
         now = monotonic()
+        self._lines_left = BODY_LINES if is_chunked else None
         self.phase = Phase.REQUEST
         self._read_until = now + self._settings.body_seconds
         self._write_until = now + self._settings.download_seconds
@@ -70,11 +75,20 @@ class Connection:
     def recv(self, size: int) -> bytes:
         """Return what has arrived; nothing when the client has ended, or was silent too long.
 
+        Between the parts of a body others have their turn, even when the next one is there.
+
         Raises TooSlow when the time for a head or a body is over, LimitRequestHeaders when a head
-        is too long, ConnectionResetError when the connection is lost.
+        is too long, InvalidChunkSize when a body has too many chunks, ConnectionResetError when
+        the connection is lost.
         """
+        if self._has_read_body:
+            sleep(0)
+        self._has_read_body = self.phase is Phase.REQUEST
+        left = self._read_until - monotonic()
+        if left <= 0 and self.phase is not Phase.SILENT:
+            raise TooSlow
         try:
-            self._socket.settimeout(max(0.001, self._read_until - monotonic()))
+            self._socket.settimeout(max(0.001, left))
             data: bytes = self._socket.recv(size)
         except TimeoutError:
             if self.phase is Phase.SILENT:
@@ -82,6 +96,11 @@ class Connection:
             raise TooSlow from None
         except OSError as trouble:
             raise _lost() from trouble
+        self._count(data)
+        return data
+
+    def _count(self, data: bytes) -> None:
+        """Take note of what has arrived: when a head began, how long it is, how many chunks."""
         if self.phase is Phase.SILENT and data:
             self.phase = Phase.HEAD
             self._read_until = monotonic() + self._settings.head_seconds
@@ -89,7 +108,10 @@ class Connection:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 raise LimitRequestHeaders("all headers together")
-        return data
+        elif self._lines_left is not None:
+            self._lines_left -= data.count(b"\n")
+            if self._lines_left < 0:
+                raise InvalidChunkSize(b"too many chunks")
 
     def sendall(self, data: bytes) -> None:
         """Send bytes.

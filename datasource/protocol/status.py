@@ -33,7 +33,12 @@ def register(app: Flask, database: Database, cache: Cache, max_behind: float) ->
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     app.get("/health", endpoint="health")(lambda: jsonify(status="live"))
-    app.get("/openapi.json", endpoint="openapi")(lambda: jsonify(openapi.document()))
+    described = app.json.dumps(openapi.document())  # once: strangers may ask for it often
+
+    @app.get("/openapi.json", endpoint="openapi")
+    def description() -> Response:
+        return Response(described, mimetype="application/json")
+
     app.get("/ready", endpoint="ready")(lambda: _ready(database, 60 * max_behind))
 
 

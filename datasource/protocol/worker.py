@@ -16,7 +16,7 @@ from typing import Any
 import gevent  # type: ignore[import-untyped]
 from gevent.server import StreamServer  # type: ignore[import-untyped]
 from gunicorn.http import wsgi  # type: ignore[import-untyped]
-from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
+from gunicorn.http.body import ChunkedReader, LengthReader  # type: ignore[import-untyped]
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
@@ -39,6 +39,9 @@ logconfig_dict = {
     "formatters": {"lines": {"()": "datasource.protocol.logs.JsonLines"}},
 }
 OPEN_FILES = 65536  # each connection is one
+# Few, so that the processes share what arrives; more than one, so that a crowd of new clients is
+# not let in one by one, each after a turn of all that is being done.
+ACCEPTED_AT_ONCE = 20
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -64,7 +67,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             listener.setblocking(1)
             server = StreamServer(listener, handle=partial(self.handle, listener))
             if self.cfg.workers > 1:
-                server.max_accept = 1  # so that the processes share what arrives
+                server.max_accept = ACCEPTED_AT_ONCE
             server.start()
             servers.append(server)
         while self.alive:
@@ -103,7 +106,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: str, req: Any, sock: Any, addr: Any) -> None:
         """Have the application answer a request. Raises StopIteration to close the connection."""
         self._waiting.pop(sock, None)
-        sock.begin()
+        sock.begin(is_chunked=isinstance(req.body.reader, ChunkedReader))
         response, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
         environ["wsgi.multithread"] = True
         if not self.alive:
@@ -121,6 +124,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration
         sock.rest()
         self._waiting[sock] = None
+        gevent.sleep(0)  # one who sends many requests together is not served them all at once
 
     def _send(self, response: Any, parts: Any, connection: Connection) -> None:
         """Send an answer; one that fails after its beginning ends in an aborted connection."""

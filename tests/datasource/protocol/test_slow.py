@@ -26,6 +26,7 @@ TOTAL = {"kpi": "messages", "shape": "total", **MARCH}
 CENTURY = {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z", "interval": "day"}
 # A file that no buffer on the way holds: a row for each day of many years and each group.
 LARGE = "/export/messages.csv?by=tenant&by=device&by=channel&" + urlencode(CENTURY)
+BODY = json.dumps(TOTAL).encode()
 EACH = 20
 
 
@@ -57,8 +58,7 @@ WAITS = "state = 'idle in transaction' AND clock_timestamp() - state_change > in
 
 
 def value(server: Server, headers: dict[str, str]) -> Any:
-    body = json.dumps(TOTAL).encode()
-    status, _, answered = server.send(request("/rows", body, **headers))
+    status, _, answered = server.send(request("/rows", BODY, **headers))
     assert status == b"HTTP/1.1 200 OK"
     return json.loads(answered)[0]["value"]
 
@@ -176,6 +176,35 @@ def test_a_request_has_to_arrive_in_time(hasty: Server, client: Client) -> None:
         assert live(connection)
         time.sleep(2)  # an idle connection is kept, longer than a head may take
         assert live(connection)
+
+
+def test_requests_sent_together_hold_up_nobody(client: Client, tmp_path: Path) -> None:
+    """A client that always has the next request there is not served before all others."""
+    many = 10_000
+    received, others = 0, 0
+    with serving(client.url, tmp_path / "log") as server, server.connect() as connection:
+        asked = request("/health", Connection="keep-alive") * many
+        sender = threading.Thread(target=connection.sendall, args=[asked])
+        sender.start()
+        while received < many and (data := connection.recv(65536)):
+            received += data.count(b"HTTP/1.1 200 ")
+            if received < many // 2 and others < 3:
+                assert server.send(request("/health"))[0] == b"HTTP/1.1 200 OK"
+                others += 1
+            elif others == 3:
+                break
+        connection.close()
+        sender.join()
+        assert others == 3 and received < many // 2
+
+
+def test_a_body_has_not_very_many_chunks(server: Server, client: Client) -> None:
+    head = request("/rows", b"", **client.headers, Transfer_Encoding="chunked")
+    head = head.replace(b"Content-Length: 0\r\n", b"")
+    fine = head + b"%x\r\n%b\r\n" % (len(BODY), BODY) + b"1\r\n \r\n" * 1000 + b"0\r\n\r\n"
+    assert server.send(fine)[2] == b'[{"value":7}]'
+    status, _, body = server.send(head + b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n")
+    assert status == b"HTTP/1.1 400 The request cannot be read."
 
 
 def test_the_longest_waiting_client_gives_way(client: Client, tmp_path: Path) -> None:
