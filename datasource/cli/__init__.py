@@ -25,6 +25,7 @@ RUN = {
     "init": database.init,
     "load": database.load,
     "refresh": database.refresh,
+    "forget": database.forget,
     "login": database.login,
     "token": database.token,
     "kpi": questions.ask,

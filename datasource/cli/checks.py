@@ -3,42 +3,94 @@
 import os
 import sys
 from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from grafana_client.api import GrafanaApi
 from grafana_client.client import GrafanaException
 from psycopg import IsolationLevel
+from psycopg.errors import (
+    InvalidSchemaName,
+    UndefinedColumn,
+    UndefinedFunction,
+    UndefinedTable,
+    WrongObjectType,
+)
 
 from datasource import grafana
 from datasource.catalog import Catalog, views_folder
+from datasource.cli.database_checks import CHECKS, DUE, INIT_REFRESH, NOTES, REFRESH, Check
 from datasource.grafana.strict import SpecError
 from datasource.store import locks
-from datasource.store.connection import connect
+from datasource.store.connection import Connection, connect
+from datasource.store.errors import StoreError
 
-RULES = Path(__file__).with_name("check.sql")
+SHOWN = 5  # things that are wrong, of each check
+# Something is not there, or not as this version has it.
+MISSING = (UndefinedTable, UndefinedFunction, UndefinedColumn, InvalidSchemaName, WrongObjectType)
 
 
 def check(given: Namespace) -> int:
-    """Look a running installation over."""
-    minutes = float(os.environ.get("CHATKPI_MAX_BEHIND") or 15)
-    known = {"kpis": list(Catalog.read().kpis), "minutes": minutes}
-    found: dict[str, list[str]] = {}
+    """Look a running installation over; return 0 when all is well, 1 when something is wrong."""
+    known = {
+        "kpis": list(Catalog.read().kpis),
+        "minutes": _setting("CHATKPI_MAX_BEHIND", "15"),
+        "silent": _setting("CHATKPI_MAX_SILENT", "inf"),
+        "clock": datetime.now(UTC),
+    }
+    all_is_well = True
     if given.grafana:
-        found["Grafana -> mend its data source chatkpi"] = _of_grafana(given.grafana)
+        all_is_well &= _report(
+            "Grafana", _of_grafana(given.grafana), "mend its data source chatkpi"
+        )
     with connect() as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        [(waiting, is_late)] = connection.execute(DUE.encode(), known)
+        if waiting:
+            print(f"due    {waiting} wait for a refresh; {REFRESH}")
+        if is_late:
+            late = [f"{waiting} have waited for more than {known['minutes']:g} minutes"]
+            all_is_well &= _report("refreshes", late if waiting else [], REFRESH)
         advice = locks.advice(connection)
-        found["room for the locks of a refresh -> do as said"] = [advice] if advice else []
-        for rule in RULES.read_text(encoding="utf-8").split("\n\n")[1:]:
-            head, _, query = rule.removeprefix("-- ").partition("\n")
-            rows = connection.execute(query.encode(), known).fetchall()
-            found[head] = [
+        all_is_well &= _report(
+            "room for the locks of a refresh", [advice] if advice else [], "do so"
+        )
+        for one in CHECKS:
+            if waiting and one.of_numbers:
+                print(f"due    {one.name}: looked at after the refresh")
+                continue
+            wrong, remedy = _wrong(connection, one, known)
+            all_is_well &= _report(one.name, wrong, remedy)
+        for (words,) in connection.execute(NOTES.encode(), known):
+            print(f"ok     note: {words}")
+    return 0 if all_is_well else 1
+
+
+def _setting(name: str, default: str) -> float:
+    try:
+        return float(os.environ.get(name) or default)
+    except ValueError:
+        raise StoreError(f"{name} is no number") from None
+
+
+def _wrong(connection: Connection, one: Check, known: dict[str, object]) -> tuple[list[str], str]:
+    """Return what is wrong by a check, and what mends it."""
+    try:
+        with connection.transaction():
+            rows = connection.execute(one.query.encode(), known).fetchall()
+            return [
                 words for words, *test in rows if not test or connection.execute(test[0]).rowcount
-            ]
-    for head, wrong in found.items():
-        what, _, mend = head.partition(" -> ")
-        print(f"WRONG  {what}: {'; '.join(wrong[:3])}; {mend}" if wrong else f"ok     {what}")
-    return 1 if any(found.values()) else 0
+            ], one.remedy
+    except MISSING as error:
+        return [error.diag.message_primary or str(error)], INIT_REFRESH
+
+
+def _report(name: str, wrong: list[str], remedy: str) -> bool:
+    """Print what became of a check; return whether all is well."""
+    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    shown = "; ".join(wrong[:SHOWN])
+    print(f"WRONG  {name}: {shown}{more}; {remedy}" if wrong else f"ok     {name}")
+    return not wrong
 
 
 def _of_grafana(address: str) -> list[str]:

@@ -13,6 +13,7 @@ from datasource.protocol.database import Connection
 from datasource.store import locks
 from datasource.store.connection import connect
 from datasource.store.errors import StoreError
+from datasource.store.forget import forget as forget_contact
 from datasource.store.load import Counts
 from datasource.store.load import load as load_records
 from datasource.store.migrate import init as set_up
@@ -64,6 +65,12 @@ def load_files(connection: Connection, paths: list[str]) -> Counts:
     counts = load_records(connection, paths, on_progress=draw_bar, err=report)
     erase_bar()
     return counts
+
+
+def forget(given: Namespace) -> None:
+    """Take a contact's data out of every table."""
+    with connect(autocommit=True) as connection:
+        print(f"forgot {forget_contact(connection, given.tenant, given.contact)} events")
 
 
 def refresh(given: Namespace) -> None:

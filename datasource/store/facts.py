@@ -16,6 +16,8 @@ from datasource.store.connection import Connection, Parameters, run
 from datasource.store.definitions import SEARCH_PATH, TOUCHED
 
 DIRTY = "CREATE TEMP TABLE dirty (fact text, kind text, month date, rows bigint) ON COMMIT DROP"
+# Events that `forget` took out of the fact `event` since the last refresh.
+ERASED = "CREATE TEMP TABLE erased ON COMMIT DROP AS TABLE kpi_admin.erased_event"
 # The column that a fact's key is in.
 KEY_COLUMNS = {"contact": "contact_no", "conversation": "conversation_no", "tenant": "tenant_no"}
 # How many rows have to come, at least and as a share of a table, for its statistics to be made
@@ -170,6 +172,9 @@ class Facts:
         self._analyze("event", count)
         self._run(STARTS)
         self._dirty(base, "SELECT kind, day FROM new_event", "count(*)")
+        if not self.full:  # else all are counted from nothing
+            self._dirty(base, "SELECT kind, day FROM erased", "-count(*)")
+        self._run("DELETE FROM kpi_admin.erased_event")
         return count
 
     def _touch(self, fact: Fact) -> None:
@@ -183,8 +188,10 @@ class Facts:
                 f"UNION SELECT {column} FROM {quote(fact.name)} WHERE tenant_no = ANY (%(moved)s)"
             )
             self._run(
-                f"INSERT INTO touched (no) SELECT DISTINCT {column} FROM new_event "
-                f"WHERE {column} IS NOT NULL {kinds} {also if moved and not self.full else ''}",
+                f"INSERT INTO touched (no) SELECT {column} FROM new_event "
+                f"WHERE {column} IS NOT NULL {kinds} "
+                f"UNION SELECT {column} FROM erased WHERE {column} IS NOT NULL {kinds} "
+                f"{also if moved and not self.full else ''}",
                 {"kinds": list(fact.reads), "moved": sorted(moved)},
             )
         elif fact.key == "tenant":
@@ -272,6 +279,7 @@ def begin(connection: Connection, catalog: Catalog) -> None:
     run(connection, SEARCH_PATH)
     run(connection, TOUCHED)
     run(connection, DIRTY)
+    run(connection, ERASED)
     for fact in catalog.facts.values():
         kind = "''" if fact.key == "month" else "kind"
         count = COUNT_MONTHS.format(kind=kind, table=quote(fact.name))

@@ -5,6 +5,7 @@ and loads queue behind one another, so whoever sees a load number sees all of it
 all earlier ones.
 """
 
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +18,17 @@ from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
-from psycopg.errors import UndefinedTable, UniqueViolation
+from psycopg.errors import InvalidSchemaName, UndefinedTable, UniqueViolation
 
 from datasource.store.connection import Connection
 from datasource.store.contract import COLUMNS
 from datasource.store.errors import StoreError
+from datasource.store.forgotten import REASON as FORGOTTEN
+from datasource.store.forgotten import Forgotten
 from datasource.store.lines import LINE_BYTES, Chunk, Events, chunks, files, parsed, size
 from datasource.store.record_type import EVENT
+from datasource.store.turns import turn
 
-LOAD_LOCK = 0x6B706902
 BATCH_LINES = 200_000
 REPORTED = 100  # records set aside that `err` is told of
 OTHER_CONTENT = "id: taken by another content"
@@ -46,6 +49,12 @@ END_BATCH = """
 UPDATE kpi_admin.load
 SET loaded_at = clock_timestamp(), taken = %s, already_had = %s, set_aside = %s WHERE load_no = %s
 """
+BEGIN_RUN = "INSERT INTO kpi_admin.load_run DEFAULT VALUES RETURNING run_no"
+END_RUN = """
+UPDATE kpi_admin.load_run SET ended_at = clock_timestamp(), taken = %s, already_had = %s,
+    set_aside = %s WHERE run_no = %s
+"""
+KEEP_SET_ASIDE_DAYS, MOST_DAYS = "30", 36_500
 APPEND = f"COPY kpi_data.event ({_columns(EVENT)}) FROM STDIN".encode()
 # The events of a tenant that are there already: their places in a list of ids, their contents.
 # Lateral, for PostgreSQL to use the key and never read the whole table.
@@ -125,12 +134,15 @@ def load(
     total = size(names)
     before, connection.autocommit = connection.autocommit, True
     try:
-        connection.execute("SELECT pg_advisory_lock(%s)", [LOAD_LOCK])
-        loading = _Load(connection, err)
-        with closing(parsed(chunks(names))) as read, closing(loading.commit(read)) as written:
-            for done in written:
-                on_progress(done, total)
-    except UndefinedTable:
+        with turn(connection, "load", err) as assert_turn:
+            discard_set_aside(connection)
+            [(run_no,)] = connection.execute(BEGIN_RUN)
+            loading = _Load(connection, err, assert_turn)
+            with closing(parsed(chunks(names))) as read, closing(loading.commit(read)) as written:
+                for done in written:
+                    on_progress(done, total)
+            connection.execute(END_RUN, [*loading.tally.since(_Tally()), run_no])
+    except (InvalidSchemaName, UndefinedTable):
         raise StoreError("the database has no tables to load into", "run chatkpi init") from None
     except psycopg.OperationalError as error:
         raise StoreError(
@@ -138,7 +150,6 @@ def load(
         ) from None
     finally:
         if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [LOAD_LOCK])
             connection.autocommit = before
     if loading.unread and not loading.lines:
         raise StoreError("; ".join(loading.unread))
@@ -147,14 +158,41 @@ def load(
     return loading.tally.since(_Tally())
 
 
+def discard_set_aside(connection: Connection) -> None:
+    """Delete the lines that were set aside longer ago than CHATKPI_KEEP_SET_ASIDE days.
+
+    They may hold personal data, and are there to be mended and loaded again. Raises StoreError when
+    the setting is no number of days.
+    """
+    text = os.environ.get("CHATKPI_KEEP_SET_ASIDE") or KEEP_SET_ASIDE_DAYS
+    try:
+        days = int(text)
+    except ValueError:
+        days = -1
+    if not 0 <= days <= MOST_DAYS:
+        raise StoreError(f"CHATKPI_KEEP_SET_ASIDE is {text!r}, not a whole number of days")
+    connection.execute(
+        "DELETE FROM kpi_admin.set_aside "
+        "WHERE loaded_at < clock_timestamp() - make_interval(days => %s)",
+        [days],
+    )
+
+
 class _Load:
     """Takes parsed chunks, one after the other."""
 
-    def __init__(self, connection: Connection, err: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        err: Callable[[str], None],
+        assert_turn: Callable[[], None] = lambda: None,
+    ) -> None:
         self.tally = _Tally()
         self.lines = 0
         self.connection = connection
         self.err = err
+        self.assert_turn = assert_turn
+        self.forgotten = Forgotten.read(connection)  # none is forgotten while a load runs
         self.load_no = 0
         self.tenants: dict[str, int] = {}
         self.unread: list[str] = []  # why files could not be read, when no line had been so far
@@ -176,9 +214,11 @@ class _Load:
                     taking.result()
                     yield done
                 self.connection.execute(END_BATCH, [*self.tally.since(before), self.load_no])
+                self.assert_turn()
 
     def _take(self, chunk: Chunk) -> None:
         self.lines += len(chunk.lines)
+        self.forgotten.take_out(chunk)
         self._number_tenants(chunk)
         if chunk.events and (self.repeats or not self._append(chunk)):
             self.repeats = self._leave_out(chunk, chunk.events)
@@ -264,7 +304,7 @@ class _Load:
             now = datetime.now(UTC)
             for index, reason in sorted(chunk.set_aside):
                 number = chunk.first + index
-                raw = b"".join(chunk.lines[index : index + 1])
+                raw = b"" if reason == FORGOTTEN else b"".join(chunk.lines[index : index + 1])
                 copy.write_row((now, chunk.file, number, reason, raw[:LINE_BYTES]))
                 if not self.lines:
                     self.unread.append(f"{chunk.file}: {reason}")

@@ -14,14 +14,15 @@ import psycopg
 
 from datasource.catalog import Catalog
 from datasource.compile import Compiled, CountedKpi, compile_kpis
-from datasource.store import definitions, facts, locks, rights, slices
+from datasource.store import definitions, facts, locks, rights, slices, standing
 from datasource.store.connection import Connection, run
 from datasource.store.definitions import Prepared
 from datasource.store.errors import StoreError
+from datasource.store.load import discard_set_aside
 from datasource.store.public_views import replace_views
 from datasource.store.retired import drop_retired
+from datasource.store.turns import turn
 
-REFRESH_LOCK = 0x6B706901  # of a refresh or an init; loads have another, and readers need none
 MANY_EVENTS = 10_000
 
 
@@ -40,8 +41,9 @@ def refresh(connection: Connection, catalog: Catalog, *, full: bool = False) -> 
     `connection` must be in autocommit mode. Waits for another refresh to end first. Raises
     StoreError when the database was set up with other definitions than the catalogue's.
     """
-    connection.execute("SELECT pg_advisory_lock(%s)", [REFRESH_LOCK])
-    try:
+    with turn(connection, "refresh"):
+        discard_set_aside(connection)
+        standing.heal_slices(connection)
         drop_retired(connection)
         # Else all blocks that VACUUM has not seen yet count as new ones.
         connection.execute("SELECT brin_summarize_new_values('kpi_data.event_load_no')")
@@ -54,9 +56,6 @@ def refresh(connection: Connection, catalog: Catalog, *, full: bool = False) -> 
                 raise
             hint = locks.advice(connection, failed=True)
             raise StoreError("the server has too few locks for this refresh", hint) from error
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [REFRESH_LOCK])
 
 
 class _Refresh:
@@ -73,15 +72,16 @@ class _Refresh:
         """Do what is due."""
         rights.act_as_owner(self.connection)
         definitions.check_same(self.connection, self.catalog)
-        [(after, until, old_events, new_events, unpublished, full_due, stale)] = run(
+        [(after, until, old_events, new_events, unpublished, full_due, stale, erased)] = run(
             self.connection,
             "SELECT state.load_no, coalesce(max(load.load_no), 0), "
             "coalesce(sum(taken) FILTER (WHERE load.load_no <= state.load_no), 0), "
             "coalesce(sum(taken) FILTER (WHERE load.load_no > state.load_no), 0), "
-            "state.publish_due, state.full_due, EXISTS (SELECT FROM kpi_admin.kpi WHERE stale OR view_due) "
+            "state.publish_due, state.full_due, EXISTS (SELECT FROM kpi_admin.kpi WHERE stale OR view_due), "
+            "EXISTS (SELECT FROM kpi_admin.erased_event) "
             "FROM kpi_admin.state LEFT JOIN kpi_admin.load ON true GROUP BY state.one",
         ).fetchall()
-        if self.full or full_due or until > after or stale or unpublished:
+        if self.full or full_due or until > after or stale or unpublished or erased:
             self.every = compile_kpis(self.catalog)
         if unpublished:
             self.prepared = definitions.prepare(self.connection, self.catalog, self.every)
@@ -90,7 +90,7 @@ class _Refresh:
         ).fetchall()
         # Working out what more events than there are change costs more than computing all anew.
         self.full = self.full or full_due or new_events > max(old_events, MANY_EVENTS)
-        loaded = self.full or until > after
+        loaded = self.full or until > after or erased
         due = loaded or stale or unpublished
         report = Report(0, (), 0)
         if due:

@@ -4,16 +4,18 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from datasource.catalog import Catalog
 from datasource.cli import main
 from datasource.store.connection import connect
 from datasource.store.migrate import init
-from tests.conftest import Databases
+from tests.conftest import Databases, as_superuser
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -256,6 +258,141 @@ def test_check_finds_what_is_wrong(
         and "WRONG  slices equal a fresh computation" in out
         and "WRONG  days as folded" in out
     )
+
+
+DROP_SLICE = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    {find} INTO name;
+    EXECUTE format('DROP MATERIALIZED VIEW kpi_slice.%I CASCADE', name);
+END
+$$"""
+# What somebody may do to an installation, several things at once, and what check says of it.
+FAULTS = {
+    "missing": {
+        "DROP VIEW kpi.chat_starts": "there: kpi.chat_starts is missing",
+        "DROP FUNCTION kpi.total": "function kpi.total(text",
+        "DROP SCHEMA kpi_http CASCADE": " more; run chatkpi init, then",
+        "DROP TABLE kpi_fact.session CASCADE": "slices stand: sessions_",
+        "DROP VIEW kpi_hits.leads CASCADE": " more; run chatkpi init, then",
+    },
+    "slices": {
+        DROP_SLICE.format(
+            find="SELECT relation FROM kpi_admin.slice WHERE kpi_id = 'sessions' LIMIT 1"
+        ): "WRONG  slices stand: sessions_2026_03_",
+        "DELETE FROM kpi_admin.slice WHERE kpi_id = 'bounces'": "belongs to no KPI",
+    },
+    "gap": {
+        DROP_SLICE.format(
+            find="DELETE FROM kpi_admin.slice WHERE kpi_id = 'bounces' RETURNING relation"
+        ): "WRONG  slices hold all months: bounces has none from",
+        "DELETE FROM kpi_data.event WHERE id = 'm1'": "WRONG  events are as loaded: acme: 3 loaded, 4 in the facts",
+        "DROP TABLE kpi_admin.day_amount CASCADE": "WRONG  tables, views and functions",
+    },
+    "rights": {
+        "REVOKE SELECT ON kpi.messages FROM kpi_reader": "kpi_reader may not read kpi.messages",
+        "GRANT SELECT ON kpi_data.event TO PUBLIC": "may read kpi_data.event",
+        "ALTER FUNCTION kpi_admin.is_owner() RESET search_path": "kpi_admin.is_owner() runs without",
+    },
+    "numbers": {
+        "UPDATE kpi_fact.session SET has_conversation = NOT has_conversation": "slices equal a fresh computation",
+        "UPDATE kpi_admin.day_amount SET amount = amount + 1 WHERE kpi_id = 'sessions'": "days as folded",
+    },
+}
+
+
+@pytest.mark.parametrize("faults", FAULTS)
+def test_check_finds_faults_and_its_advice_mends_them(filled: Run, faults: str) -> None:
+    filled("token", "create", "grafana", "--all")
+    with connect(autocommit=True) as connection:
+        for fault in FAULTS[faults]:
+            connection.execute(fault.encode())
+    code, out, _ = filled("check")
+    assert code == 1 and all(words in out for words in FAULTS[faults].values()), out
+    wrong = [line.rpartition(";")[2] for line in out.splitlines() if line.startswith("WRONG")]
+    advice = re.findall(r"chatkpi (init|refresh --full|refresh)\b", " ".join(wrong))
+    for command in ("init", "refresh", "refresh --full"):
+        if command in advice:
+            assert filled(*command.split())[0] == 0, command
+    code, out, _ = filled("check")
+    assert code == 0, out
+
+
+def test_check_names_what_only_people_can_mend(
+    filled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled("token", "create", "grafana", "--all")
+    late = {"id": "x", "at": "2099-01-01T00:00:00Z"}
+    filled("load", write(tmp_path / "future.ndjson", EVENTS[0] | late))
+    filled("refresh")
+    with connect(autocommit=True) as connection:
+        connection.execute("INSERT INTO kpi_admin.load_run DEFAULT VALUES")  # of one that died
+        name = connection.info.dbname[:30]
+        connection.execute(f'CREATE ROLE "{name}" LOGIN')
+        with psycopg.connect(as_superuser(connection.info.dsn)) as superuser:
+            superuser.execute(f'GRANT pg_read_all_data TO "{name}"')
+        connection.execute("INSERT INTO kpi_admin.login VALUES (%s, 'acme')", [name])
+    code, out, _ = filled("check")
+    assert code == 1
+    assert "WRONG  no event is dated in the future: 1 of acme, up to 2099-01-01" in out
+    assert "WRONG  loads: one began at" in out and "did not end" in out
+    assert f"WRONG  logins see their tenants only: {name}" in out
+    filled("load", write(tmp_path / "nothing.ndjson", EVENTS[0]))
+    _, out, _ = filled("check")
+    assert (
+        "ok     loads" in out and "ok     note: the last load ended" in out and "and took 0" in out
+    )
+    with connect(autocommit=True) as connection:
+        connection.execute("UPDATE kpi_admin.load_run SET ended_at = ended_at - interval '2 days'")
+    assert "ok     loads" in filled("check")[1]
+    monkeypatch.setenv("CHATKPI_MAX_SILENT", "24")
+    assert "WRONG  loads: none has ended for 2 days" in filled("check")[1]
+
+
+def test_check_cries_no_wrong_between_an_upgrade_and_its_refresh(
+    filled: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled("token", "create", "grafana", "--all")
+    with connect(autocommit=True) as connection:  # as a version with other definitions left it
+        connection.execute("UPDATE kpi_admin.kpi SET definition = 'old' WHERE kpi_id = 'messages'")
+        connection.execute("UPDATE kpi_admin.fact SET definition = 'old' WHERE fact = 'session'")
+    assert filled("init")[0] == 0
+    code, out, _ = filled("check")
+    assert code == 0 and "due    definitions wait for a refresh; run chatkpi refresh" in out
+    with connect(autocommit=True) as connection:
+        connection.execute("UPDATE kpi_admin.changed SET changed_at = now() - interval '1 hour'")
+    code, out, _ = filled("check")
+    assert code == 1 and "WRONG  refreshes: definitions have waited for more than 15" in out
+    filled("refresh")
+    code, out, _ = filled("check")
+    assert code == 0 and "due" not in out
+
+
+def test_check_that_cannot_look_says_so(
+    run: Run, database: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.new_database())
+    code, _, err = run("check")
+    assert code == 2 and "chatkpi init" in err and err.count("\n") == 1
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    assert run("check")[0] == 2
+
+
+def test_forget_says_how_many_events_went(filled: Run) -> None:
+    contact = EVENTS[0]["contact"]
+    count = sum(event["contact"] == contact for event in EVENTS)
+    forget = ["forget", contact, "--tenant", "acme"]
+    assert filled(*forget) == (0, f"forgot {count} events\n", "")
+    assert filled(*forget)[:2] == (0, "forgot 0 events\n")
+    assert filled("forget", "nobody", "--tenant", "acme")[:2] == (0, "forgot 0 events\n")
+    assert filled("forget", contact)[0] == 2
+    filled("token", "create", "grafana", "--all")
+    code, out, _ = filled("check")
+    assert code == 0 and "due    a contact that was forgotten wait for a refresh" in out
+    filled("refresh")
+    assert filled("check")[0] == 0
 
 
 def test_tokens(fresh: Run) -> None:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,10 +17,10 @@ import pytest
 from psycopg.rows import TupleRow
 
 from datasource.report.record_docs import example
-from datasource.store import lines
+from datasource.store import lines, turns
 from datasource.store.contract import TYPES
 from datasource.store.errors import StoreError
-from datasource.store.load import LOAD_LOCK, Counts, load
+from datasource.store.load import Counts, load
 from tests.conftest import Databases
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +32,9 @@ def schema(database: Databases) -> str:
     """Return the URL of a database with the raw tables, to make others from."""
     url = database.new_database()
     with psycopg.connect(url) as connection:
-        connection.execute((ROOT / "views" / "schema" / "10_data.sql").read_bytes())
+        for path in sorted((ROOT / "views" / "schema").glob("1*.sql")):
+            connection.execute(path.read_bytes())
+        turns.create(connection)
     return url
 
 
@@ -315,8 +318,9 @@ def test_nothing_to_read_is_an_error(connection: Connection, write: Any, tmp_pat
             load(connection, [path], err=lambda _: None)
         assert str(path) in str(caught.value)
     assert load(connection, [write(name="nothing.ndjson")]) == Counts(0, 0, 0)
-    with connection.transaction():
-        assert rows(connection, f"SELECT pg_try_advisory_xact_lock({LOAD_LOCK})") == [(True,)]
+    told: list[str] = []
+    with turns.turn(connection, "load", told.append):
+        assert told == []  # nobody has the turn
 
 
 def children(pid: int) -> list[Path]:
@@ -415,15 +419,67 @@ def test_a_parser_that_dies_is_told(
 
 
 def test_loads_queue(url: str, connection: Connection, write: Any) -> None:
-    connection.execute("SELECT pg_advisory_lock(%s)", [LOAD_LOCK])
-    process = subprocess.Popen(
-        [sys.executable, "-c", LOADER, url, str(write(event()))],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    time.sleep(1)
-    assert process.poll() is None
-    connection.execute("SELECT pg_advisory_unlock(%s)", [LOAD_LOCK])
+    with turns.turn(connection, "load"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LOADER, url, str(write(event()))],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr
+        words = process.stderr.readline()
+        assert re.fullmatch(
+            r"waiting for its turn to load, behind pid \d+ "
+            r"\(login chatkpi, application chatkpi load, since 2.*\)\n",
+            words,
+        )
+        assert process.poll() is None
     assert process.wait(30) == 0
+
+
+def test_no_other_login_holds_loads_up(url: str, connection: Connection, write: Any) -> None:
+    """Once loads waited for advisory locks, which every login may take."""
+    name = connection.info.dbname[:30]
+    connection.execute(f'CREATE ROLE "{name}" LOGIN')
+    with psycopg.connect(url, user=name, autocommit=True) as stranger:
+        for number in (0x6B706901, 0x6B706902):
+            stranger.execute("SELECT pg_advisory_lock(%s)", [number])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), stranger.transaction():
+            stranger.execute("LOCK TABLE kpi_admin.turn_to_load IN ACCESS SHARE MODE")
+        connection.execute("SET lock_timeout = '5s'; SET statement_timeout = '20s'")
+        assert load(connection, [write(event())]) == Counts(1, 0, 0)
+
+
+def test_a_load_that_lost_its_turn_takes_nothing(
+    url: str, connection: Connection, write: Any
+) -> None:
+    def end_holder(done: int, total: int) -> None:
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE application_name = 'chatkpi load' AND datname = current_database()"
+            )
+
+    with pytest.raises(StoreError, match="the turn to load was ended"):
+        load(connection, [write(event())], on_progress=end_holder)
+    assert rows(connection, "SELECT count(*) FROM kpi_data.event") == [(0,)]
+
+
+def test_lines_set_aside_are_kept_for_some_days(
+    connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(connection, [write(b"{", b"[")], err=lambda _: None)
+    connection.execute(
+        "UPDATE kpi_admin.set_aside SET loaded_at = now() - interval '31 days' WHERE line = 1"
+    )
+    load(connection, [write(event())])
+    assert rows(connection, "SELECT line FROM kpi_admin.set_aside") == [(2,)]
+    monkeypatch.setenv("CHATKPI_KEEP_SET_ASIDE", "0")
+    load(connection, [write(event())])
+    assert rows(connection, "SELECT line FROM kpi_admin.set_aside") == []
+    monkeypatch.setenv("CHATKPI_KEEP_SET_ASIDE", "-1")
+    with pytest.raises(StoreError, match="CHATKPI_KEEP_SET_ASIDE"):
+        load(connection, [write(event())])
 
 
 def test_memory_stays_flat(url: str, connection: Connection, tmp_path: Path) -> None:
