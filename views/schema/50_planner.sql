@@ -52,10 +52,13 @@ LANGUAGE sql STABLE AS $$
     CROSS JOIN unnest(k.parts, k.numerators, k.denominators) AS p (part, numerator, denominator)
     JOIN kpi_admin.day_amount AS d
         ON d.kpi_id = p.part AND d.tenant_no = r.tenant_no AND d.day >= r.first_day AND d.day < r.last_day
-    CROSS JOIN LATERAL (SELECT kpi_admin.bucket_key(bucket, d.day) AS key, width_bucket(d.day, r.part_days) AS place) AS own
+    CROSS JOIN LATERAL (
+        SELECT kpi_admin.bucket_key(bucket, d.day) AS key, width_bucket(d.day, r.part_days) AS place
+    ) AS own
     CROSS JOIN LATERAL (
         SELECT CASE WHEN r.keys IS NULL THEN own.key ELSE r.keys[own.place] END AS key,
-            CASE WHEN r.keys IS NULL THEN greatest(own.key::date, r.first_day) ELSE r.part_days[own.place] END AS first_day
+            CASE WHEN r.keys IS NULL THEN greatest(own.key::date, r.first_day) ELSE r.part_days[own.place] END
+                AS first_day
     ) AS b
     GROUP BY 1, 2
 $$;

@@ -9,7 +9,8 @@ BEGIN
     RETURN QUERY
     SELECT v.value, kpi_http.label(dim_name, v.value, v.tenants)
     FROM (
-        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants FROM kpi_http.occurring(dim_name, conditions) AS o GROUP BY o.value
+        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants
+        FROM kpi_http.occurring(dim_name, conditions) AS o GROUP BY o.value
         ORDER BY o.value COLLATE "C" LIMIT 1000
     ) AS v
     ORDER BY v.value COLLATE "C";
@@ -18,7 +19,8 @@ $$;
 
 CREATE FUNCTION kpi_http.tag_keys(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT json_build_object('type', 'string', 'text', d.dim, 'key', d.dim)::text FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
+    SELECT json_build_object('type', 'string', 'text', d.dim, 'key', d.dim)::text
+    FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
 $$;
 
 CREATE FUNCTION kpi_http.tag_values(asked jsonb) RETURNS SETOF text
@@ -46,12 +48,15 @@ BEGIN
     END IF;
     IF asked ->> 'list' IS NOT NULL THEN
         RETURN QUERY
-        SELECT json_build_object('__text', (array_agg(r.row::json ->> 'name' ORDER BY r.no))[1], '__value', r.row::json ->> 'id')::text
+        SELECT json_build_object(
+            '__text', (array_agg(r.row::json ->> 'name' ORDER BY r.no))[1], '__value', r.row::json ->> 'id'
+        )::text
         FROM kpi_http.list(kpi_http.read(asked)) WITH ORDINALITY AS r (row, no)
         GROUP BY r.row::json ->> 'id' ORDER BY min(r.no);
     ELSE
         RETURN QUERY
-        SELECT json_build_object('__text', v.name, '__value', v.id)::text FROM kpi_http.dim_values(asked ->> 'dim', asked -> 'filters') AS v
+        SELECT json_build_object('__text', v.name, '__value', v.id)::text
+        FROM kpi_http.dim_values(asked ->> 'dim', asked -> 'filters') AS v
         ORDER BY v.name COLLATE "C", v.id COLLATE "C";
     END IF;
 END
@@ -81,12 +86,19 @@ CREATE FUNCTION kpi_http.metrics(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'description', k.description, 'payloads', (
         SELECT json_agg(p.payload) FROM (
-            SELECT json_build_object('label', f, 'name', f, 'type', 'select', 'options', kpi_http.options(k.dims, f)) AS payload
+            SELECT json_build_object(
+                'label', f, 'name', f, 'type', 'select', 'options', kpi_http.options(k.dims, f)
+            ) AS payload
             FROM unnest('{shape,interval,granularity,compare}'::text[]) AS f
-            -- The options of those with several values are asked for when their menu is opened: given here, simPod JSON would
-            -- not show which are chosen.
-            UNION ALL SELECT json_build_object('label', 'by', 'name', 'by', 'type', 'multi-select', 'placeholder', 'nothing')
-            UNION ALL SELECT json_build_object('label', d, 'name', 'filters.' || d, 'type', 'multi-select', 'placeholder', 'all') FROM unnest(k.dims || ARRAY['tenant']) AS d
+            -- The options of those with several values are asked for when their menu is opened: given here, simPod
+            -- JSON would not show which are chosen.
+            UNION ALL
+            SELECT json_build_object('label', 'by', 'name', 'by', 'type', 'multi-select', 'placeholder', 'nothing')
+            UNION ALL
+            SELECT json_build_object(
+                'label', d, 'name', 'filters.' || d, 'type', 'multi-select', 'placeholder', 'all'
+            )
+            FROM unnest(k.dims || ARRAY['tenant']) AS d
         ) AS p
     ))::text FROM kpi_admin.kpi AS k ORDER BY k.position
 $$;
@@ -104,7 +116,10 @@ BEGIN
         RETURN QUERY
         SELECT json_build_object('label', v.name, 'value', v.id)::text
         FROM kpi_http.dim_values(dim, CASE WHEN dim = 'tenant' THEN '[]' ELSE
-            (SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', f -> 'tenant')), '[]') FROM jsonb_array_elements(asked -> 'filters') AS f WHERE f ? 'tenant')
+            (
+                SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', f -> 'tenant')), '[]')
+                FROM jsonb_array_elements(asked -> 'filters') AS f WHERE f ? 'tenant'
+            )
         END) AS v
         ORDER BY v.name COLLATE "C", v.id COLLATE "C";
     END IF;
@@ -114,7 +129,8 @@ $$;
 -- Return the time zone that the asked tenants share, else UTC.
 CREATE FUNCTION kpi_http.common_zone(conditions jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(kpi_admin.one_clock(array_agg(DISTINCT t.zone)), 'UTC') FROM kpi_admin.asked_tenants(conditions) AS t
+    SELECT coalesce(kpi_admin.one_clock(array_agg(DISTINCT t.zone)), 'UTC')
+    FROM kpi_admin.asked_tenants(conditions) AS t
 $$;
 
 -- Return what to mark in a range: each local 1 January, and the first data of each experience.
@@ -149,6 +165,8 @@ $$;
 -- POST /annotations: the years alone.
 CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT json_build_object('annotation', asked -> 'annotation', 'time', kpi_http.ms(m.at), 'title', m.title, 'text', m.text)::text
+    SELECT json_build_object(
+        'annotation', asked -> 'annotation', 'time', kpi_http.ms(m.at), 'title', m.title, 'text', m.text
+    )::text
     FROM kpi_http.marks(kpi_http.read(asked || '{"list": "annotations"}')) AS m WHERE m.tags = 'year'
 $$;

@@ -3,8 +3,10 @@
 -- Every KPI over a tenant's last 30 whole days with a point a day; one of months over this month, with twelve points.
 CREATE FUNCTION kpi_http.page_kpis(conditions jsonb, days timestamptz[], months timestamptz[]) RETURNS json
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT json_agg(json_build_object('id', k.kpi_id, 'family', k.family, 'title', k.title, 'description', k.description, 'unit', k.unit,
-        'monthly', k.grain = 'month', 'starts', kpi_http.ms(s.span[2]), 'ends', kpi_http.ms(s.span[3]), 'value', kpi_http.number(v.value), 'line', l.points
+    SELECT json_agg(json_build_object(
+        'id', k.kpi_id, 'family', k.family, 'title', k.title, 'description', k.description, 'unit', k.unit,
+        'monthly', k.grain = 'month', 'starts', kpi_http.ms(s.span[2]), 'ends', kpi_http.ms(s.span[3]),
+        'value', kpi_http.number(v.value), 'line', l.points
     ) ORDER BY k.position)
     FROM kpi_admin.kpi AS k
     -- Where the line starts; where the value starts; where both end.
@@ -16,7 +18,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     ) AS l
     CROSS JOIN LATERAL (
         -- Days of a count add up to its total, to the last digit; nothing else's do.
-        SELECT CASE WHEN k.fold = 'sum' AND k.per = 1 AND k.grain <> 'month' THEN (SELECT sum(p) FROM unnest(l.points) AS p)
+        SELECT CASE
+            WHEN k.fold = 'sum' AND k.per = 1 AND k.grain <> 'month' THEN (SELECT sum(p) FROM unnest(l.points) AS p)
             ELSE (
                 SELECT a.value FROM kpi_admin.answer(kpi_admin.plan(k.kpi_id, 'total',
                     kpi_admin.between_instants(s.span[2], s.span[3], NULL), NULL, conditions, '{}', NULL)) AS a
@@ -37,9 +40,11 @@ BEGIN
     IF chosen IS NULL THEN
         SELECT t.tenant INTO chosen
         FROM kpi_admin.asked_tenants('[]') AS t
-        LEFT JOIN kpi_admin.answer(kpi_admin.plan('messages', 'total',
-            kpi_admin.between_instants(kpi_admin.now() - interval '30 days', kpi_admin.now(), NULL), NULL, '[]', '{tenant}',
-            NULL)) AS a ON a.dims[1] = t.tenant
+        LEFT JOIN kpi_admin.answer(kpi_admin.plan(
+            'messages', 'total',
+            kpi_admin.between_instants(kpi_admin.now() - interval '30 days', kpi_admin.now(), NULL),
+            NULL, '[]', '{tenant}', NULL
+        )) AS a ON a.dims[1] = t.tenant
         ORDER BY a.value DESC NULLS LAST, t.tenant COLLATE "C" LIMIT 1;
     END IF;
     conditions := kpi_http.authorise_filters(
@@ -49,12 +54,20 @@ BEGIN
     month := date_trunc('month', kpi_admin.now() AT TIME ZONE zone);
     RETURN json_build_object('tenant', chosen, 'zone', zone,
         'tenants', (
-            SELECT json_agg(json_build_object('id', t.tenant, 'name', kpi_http.label('tenant', t.tenant, ARRAY[t.tenant_no])) ORDER BY kpi_http.label('tenant', t.tenant, ARRAY[t.tenant_no]) COLLATE "C", t.tenant)
+            SELECT json_agg(
+                json_build_object(
+                    'id', t.tenant, 'name', kpi_http.label('tenant', t.tenant, ARRAY[t.tenant_no])
+                )
+                ORDER BY kpi_http.label('tenant', t.tenant, ARRAY[t.tenant_no]) COLLATE "C", t.tenant
+            )
             FROM kpi_admin.asked_tenants('[]') AS t
         ),
         'refreshed_at', (SELECT kpi_http.ms(s.refreshed_at) FROM kpi_admin.state AS s),
         'behind', (SELECT s.behind FROM kpi_http.state() AS s),
         'kpis', kpi_http.page_kpis(conditions, ARRAY[span.starts, span.starts, span.ends], ARRAY[
-            kpi_admin.day_start(zone, (month - interval '11 months')::date), kpi_admin.day_start(zone, month), kpi_admin.day_start(zone, (month + interval '1 month')::date)]));
+            kpi_admin.day_start(zone, (month - interval '11 months')::date),
+            kpi_admin.day_start(zone, month),
+            kpi_admin.day_start(zone, (month + interval '1 month')::date)
+        ]));
 END
 $$;

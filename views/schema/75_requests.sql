@@ -19,7 +19,8 @@ BEGIN
 END
 $$;
 
--- The answers to questions, in order: the range that each uses (null for lists), and its rows or frames with commas between.
+-- The answers to questions, in order: the range that each uses (null for lists), and its rows or frames with commas
+-- between.
 -- One that is refused says so in place of its answer.
 CREATE FUNCTION kpi_http.answers(token_hash bytea, kind text, questions jsonb)
 RETURNS TABLE (starts text, ends text, body text, refused jsonb)
@@ -43,7 +44,8 @@ BEGIN
                 body := (SELECT string_agg(f, ',') FROM kpi_http.frames(q) AS f);
             END IF;
         EXCEPTION WHEN OTHERS THEN
-            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+            GET STACKED DIAGNOSTICS
+                state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
             IF state NOT LIKE 'KP4__' AND state NOT LIKE '22___' THEN
                 RAISE;
             END IF;
