@@ -20,6 +20,7 @@ GAUGES = {
     "behind_seconds": "How far the numbers are behind the records.",
     "refreshed_timestamp_seconds": "When the numbers were refreshed last.",
     "newest_event_timestamp_seconds": "When the newest event happened that the numbers hold.",
+    "future_events": "Events dated after now, which make nothing fresh.",
 }
 
 

@@ -70,7 +70,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA kpi GRANT SELECT ON TABLES TO kpi_reader;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kpi TO kpi_reader;
 -- A view's functions run with its reader's rights; without USAGE on the schema nobody can call
 -- them by name.
-GRANT EXECUTE ON FUNCTION kpi_admin.visible_tenant_numbers(), kpi_admin.month_values(text)
+GRANT EXECUTE ON FUNCTION
+    kpi_admin.visible_tenant_numbers(), kpi_admin.month_values(text), kpi_admin.freshness()
     TO kpi_reader;
 """
 # Nothing here needs temporary objects but the owner, nor a schema in which everybody may create.

@@ -185,23 +185,5 @@ COMMENT ON COLUMN kpi.catalog.dims IS 'The dimensions it can be grouped and filt
 COMMENT ON COLUMN kpi.catalog.view_name IS 'The view with its rows.';
 COMMENT ON COLUMN kpi.catalog.source IS 'The events, sessions or formula it comes from.';
 
-CREATE OR REPLACE VIEW kpi.freshness AS
-SELECT 'kpi.' || k.kpi_id AS view_name,
-    ARRAY(SELECT u.kpi_id FROM kpi_admin.kpi AS u WHERE k.kpi_id = ANY (u.parts) ORDER BY u.position) AS kpi_ids,
-    state.refreshed_at, s.newest_event, coalesce(now() - waiting.since, interval '0') AS behind
-FROM kpi_admin.kpi AS k
-CROSS JOIN kpi_admin.state
-CROSS JOIN (
-    SELECT min(l.loaded_at) AS since FROM kpi_admin.load AS l, kpi_admin.state AS st WHERE l.load_no > st.load_no AND l.taken > 0
-) AS waiting
-LEFT JOIN (SELECT kpi_id, max(newest_event) AS newest_event FROM kpi_admin.slice GROUP BY kpi_id) AS s ON s.kpi_id = k.kpi_id
-WHERE k.fold <> 'ratio'
-ORDER BY k.position;
-COMMENT ON VIEW kpi.freshness IS 'How fresh each view is.';
-COMMENT ON COLUMN kpi.freshness.view_name IS 'The view.';
-COMMENT ON COLUMN kpi.freshness.kpi_ids IS 'The KPIs that read it.';
-COMMENT ON COLUMN kpi.freshness.refreshed_at IS 'When it was last brought up to date.';
-COMMENT ON COLUMN kpi.freshness.newest_event IS 'The time of the newest event it holds.';
-COMMENT ON COLUMN kpi.freshness.behind IS 'The age of the oldest load that it does not hold yet; 0 when it holds all.';
-
-COMMENT ON SCHEMA kpi IS 'KPIs of chat and messaging: a view each, and total, series, distribution and hits for what a sum over rows cannot give.';
+COMMENT ON SCHEMA kpi IS 'KPIs of chat and messaging: a view each, and total, series, distribution and hits for what a '
+    'sum over rows cannot give.';

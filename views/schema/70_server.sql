@@ -185,8 +185,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM kpi_admin.asked_tenants(conditions) AS t WHERE t.tenant_no IS NOT NULL
 $$;
 
--- How far behind the numbers are (seconds), when they were refreshed, the newest event they hold (seconds since 1970).
-CREATE FUNCTION kpi_http.state(OUT behind double precision, OUT refreshed_at double precision, OUT newest_event double precision)
+-- Return how far behind the numbers are (seconds), when they were refreshed and the newest event they hold (seconds since
+-- 1970), how many events are dated after now: of all tenants.
+CREATE FUNCTION kpi_http.state(
+    OUT behind double precision, OUT refreshed_at double precision, OUT newest_event double precision,
+    OUT future_events double precision
+)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT extract(epoch FROM max(f.behind)), extract(epoch FROM max(f.refreshed_at)), extract(epoch FROM max(f.newest_event)) FROM kpi.freshness AS f
+    SELECT extract(epoch FROM max(f.behind)), extract(epoch FROM max(f.refreshed_at)),
+        extract(epoch FROM max(f.newest_event)),
+        (SELECT coalesce(sum(e.events), 0) FROM kpi_admin.future_events() AS e)
+    FROM kpi_admin.freshness_of(ARRAY(SELECT n.tenant_no FROM kpi_data.tenant_number AS n), true) AS f
 $$;

@@ -27,6 +27,7 @@ BEGIN
         EXECUTE 'INSERT INTO kpi_admin.slice_value (dim, relation, tenant_no, found) ' || slice.found;
         slices := slices + 1;
     END LOOP;
+    PERFORM kpi_admin.note_freshness();
     RETURN slices;
 END
 $$;
@@ -242,14 +243,22 @@ $$;
 CREATE FUNCTION kpi_http.list_freshness() RETURNS SETOF kpi_http.thing_row
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT NULL::integer, json_build_object('id', f.view_name, 'name', f.view_name, 'view_name', f.view_name, 'kpi_ids', array_to_string(f.kpi_ids, ', '),
-        'refreshed_at', kpi_http.ms(f.refreshed_at), 'newest_event', kpi_http.ms(f.newest_event), 'behind', trim_scale(extract(epoch FROM f.behind))), '{}'::jsonb
+        'refreshed_at', kpi_http.ms(f.refreshed_at), 'newest_event', kpi_http.ms(f.newest_event), 'behind', trim_scale(extract(epoch FROM f.behind)),
+        'loaded_at', kpi_http.ms(f.loaded_at)), '{}'::jsonb
     FROM kpi.freshness AS f
 $$;
 
 CREATE FUNCTION kpi_http.list_range(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT NULL::integer, json_build_object('id', 'range', 'name', 'range', 'first', kpi_http.ms(min(e.at)), 'last', kpi_http.ms(max(e.at) FILTER (WHERE e.at <= kpi_admin.now())), 'now', kpi_http.ms(kpi_admin.now())), '{}'::jsonb
-    FROM kpi_fact.event AS e WHERE e.tenant_no = ANY (kpi_http.tenant_numbers(q.conditions))
+    SELECT NULL::integer, json_build_object('id', 'range', 'name', 'range', 'first', kpi_http.ms(min(ends.first)),
+        'last', kpi_http.ms(max(ends.last)), 'now', kpi_http.ms(kpi_admin.now())), '{}'::jsonb
+    FROM (
+        SELECT (SELECT e.at FROM kpi_fact.event AS e WHERE e.tenant_no = t.tenant_no ORDER BY e.at LIMIT 1) AS first, (
+            SELECT e.at FROM kpi_fact.event AS e
+            WHERE e.tenant_no = t.tenant_no AND e.at <= kpi_admin.now() ORDER BY e.at DESC LIMIT 1
+        ) AS last
+        FROM unnest(kpi_http.tenant_numbers(q.conditions)) AS t (tenant_no)
+    ) AS ends
 $$;
 
 -- Whether a list is of things in time, and so needs a range.
