@@ -1,4 +1,5 @@
--- Every run of `chatkpi load`, also one that found nothing new: a loader that stopped is told from one with nothing to do.
+-- Every run of `chatkpi load`, also one that found nothing new: a loader that stopped is told from one with nothing
+-- to do.
 CREATE TABLE IF NOT EXISTS kpi_admin.load_run (
     run_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
