@@ -98,6 +98,7 @@ class Question:
         fields += [("shape", self.shape)] if self.shape else []
         fields += [("by", dim) for dim in self.by]
         fields += [("compare", self.compare)] if self.compare else []
+        fields += [("all_groups", "true")] if self.all_groups else []
         for dim, value in self.filters.items():
             narrowed = value.encoded() if isinstance(value, Variable) else quote(value)
             fields.append(("where", f"{dim}={narrowed}"))

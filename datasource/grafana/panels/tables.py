@@ -139,6 +139,7 @@ class Groups(Panel):
         targets = [target(asked, [*text(dim, name), *numbers(*kpis)])]
         named_dim = {
             **column(words.dim(dim), 200 if self.described else 0),
+            "custom": {"minWidth": 180},
             "mappings": worded(words, dim),
         }
         overrides = [override(dim, HIDDEN), *named(words, kpis, nothing="–")]
