@@ -81,17 +81,17 @@ def got(rows: list[Json], asked: Json, column: str) -> Any:
             for n, day in enumerate(WEEKDAYS)
             for row in rows
         ]
-    by = asked.get("by", [])
+    by, compare = asked.get("by", []), asked.get("compare", "")
     found = [
         (
             EPOCH + timedelta(milliseconds=row["time"]) if "time" in row else None,
             {dim: row[dim] for dim in by},
             row[column],
-            row.get("previous"),
+            row.get(compare) if compare else None,
         )
         for row in rows
     ]
-    return grouped(found, asked["shape"], bool(asked.get("compare")))
+    return grouped(found, asked["shape"], compare)
 
 
 @each
