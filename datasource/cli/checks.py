@@ -21,7 +21,7 @@ from datasource import grafana
 from datasource.catalog import Catalog, views_folder
 from datasource.cli.database_checks import CHECKS, DUE, INIT_REFRESH, NOTES, REFRESH, Check
 from datasource.grafana.strict import SpecError
-from datasource.store import locks
+from datasource.store import locks, rights
 from datasource.store.connection import Connection, connect
 from datasource.store.errors import StoreError
 
@@ -34,6 +34,7 @@ def check(given: Namespace) -> int:
     """Look a running installation over; return 0 when all is well, 1 when something is wrong."""
     known = {
         "kpis": list(Catalog.read().kpis),
+        "schemas": list(rights.SCHEMAS),
         "minutes": _setting("CHATKPI_MAX_BEHIND", "15"),
         "silent": _setting("CHATKPI_MAX_SILENT", "inf"),
         "clock": datetime.now(UTC),

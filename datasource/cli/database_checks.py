@@ -79,16 +79,16 @@ FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'kpi'::regnamespace
 UNION ALL
 SELECT format('%%s may read %%s', r.role, c.oid::regclass)
 FROM unnest('{kpi_server,public}'::text[]) AS r (role), pg_catalog.pg_class AS c
-WHERE c.relnamespace::regnamespace::text ~ '^kpi' AND c.relkind IN ('r', 'v', 'm')
+WHERE c.relnamespace::regnamespace::text = ANY (%(schemas)s) AND c.relkind IN ('r', 'v', 'm')
     AND has_table_privilege(r.role, c.oid, 'SELECT')
 UNION ALL
 SELECT format('%%s may read %%s', 'kpi_reader', c.oid::regclass)
 FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace::regnamespace::text ~ '^kpi_' AND c.relkind IN ('r', 'v', 'm')
+WHERE c.relnamespace::regnamespace::text = ANY (%(schemas)s) AND c.relnamespace <> 'kpi'::regnamespace AND c.relkind IN ('r', 'v', 'm')
     AND has_table_privilege('kpi_reader', c.oid, 'SELECT')
 UNION ALL
 SELECT format('%%s runs without a search path of its own', p.oid::regprocedure)
-FROM pg_catalog.pg_proc AS p WHERE p.pronamespace::regnamespace::text ~ '^kpi' AND p.prosecdef
+FROM pg_catalog.pg_proc AS p WHERE p.pronamespace::regnamespace::text = ANY (%(schemas)s) AND p.prosecdef
     AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(p.proconfig, '{}'))
 """
 MIGHTY = """

@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from datasource.store.connection import Connection
 from datasource.store.errors import StoreError
+from datasource.store.rights import SCHEMAS
 
 TURNS = {"load": "turn_to_load", "refresh": "turn_to_refresh"}
 SETTINGS = ("idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout")
@@ -36,7 +37,7 @@ READERS = f"""{SESSION} WHERE a.pid <> pg_backend_pid() AND a.pid IN (
     SELECT l.pid FROM pg_catalog.pg_locks AS l
     JOIN pg_catalog.pg_database AS d ON d.oid = l.database AND d.datname = current_database()
     JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
-    WHERE l.granted AND c.relnamespace::regnamespace::text ~ '^kpi' AND c.relname <> ALL (%s)
+    WHERE l.granted AND c.relnamespace::regnamespace::text = ANY (%s) AND c.relname <> ALL (%s)
 ) ORDER BY a.pid"""
 # Readers queue behind who waits for a lock, so each wait is short, and there is a pause after it.
 LOCK_TIMEOUT, PAUSE_SECONDS, ATTEMPTS = "1s", 1.0, 20
@@ -114,7 +115,9 @@ def patiently(connection: Connection, work: Callable[[], None], say: Say = tell)
                 work()
             return
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            found = connection.execute(READERS.encode(), [list(TURNS.values())]).fetchall()
+            found = connection.execute(
+                READERS.encode(), [list(SCHEMAS), list(TURNS.values())]
+            ).fetchall()
             others = ", ".join(who for (who,) in found) or "somebody who has ended meanwhile"
             if others != told:
                 say(f"waiting for {others}")

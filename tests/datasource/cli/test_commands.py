@@ -329,6 +329,9 @@ def test_check_names_what_only_people_can_mend(
     filled("refresh")
     with connect(autocommit=True) as connection:
         connection.execute("INSERT INTO kpi_admin.load_run DEFAULT VALUES")  # of one that died
+        # Somebody else's schema is not looked at, whatever it is called.
+        connection.execute("CREATE SCHEMA kpi_other; CREATE TABLE kpi_other.t ()")
+        connection.execute("GRANT SELECT ON kpi_other.t TO PUBLIC")
         name = connection.info.dbname[:30]
         connection.execute(f'CREATE ROLE "{name}" LOGIN')
         with psycopg.connect(as_superuser(connection.info.dsn)) as superuser:
@@ -339,6 +342,7 @@ def test_check_names_what_only_people_can_mend(
     assert "WRONG  no event is dated in the future: 1 of acme, up to 2099-01-01" in out
     assert "WRONG  loads: one began at" in out and "did not end" in out
     assert f"WRONG  logins see their tenants only: {name}" in out
+    assert "ok     rights" in out
     filled("load", write(tmp_path / "nothing.ndjson", EVENTS[0]))
     _, out, _ = filled("check")
     assert (
