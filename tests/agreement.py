@@ -109,6 +109,7 @@ def ask_sql(
     except psycopg.Error as error:
         assert (error.sqlstate or "").startswith("KP"), error
         return "error"
+    assert not [row for row in rows if has_trailing_zeros(row[-1])], (question, rows)
     if shape == "distribution":
         return [{"weekday": day, "hour": hour, "value": value} for day, hour, value in rows]
     if shape == "total":
