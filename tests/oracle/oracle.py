@@ -48,7 +48,7 @@ class Oracle:
 
     def answer(self, question: dict) -> list[dict]:
         """The rows of an answer; raises QuestionError for a question that is refused."""
-        asked = read_question(question, self.world)
+        asked = self._read(question)
         clocks, spans = self._clocks(asked), self._spans(asked)
         founds = self._found(asked, spans)
         if asked.shape == "distribution":
@@ -59,7 +59,7 @@ class Oracle:
 
     def range(self, question: dict) -> tuple[datetime, datetime]:
         """The range that an answer uses: the earliest start and the latest end, in UTC."""
-        asked = read_question(question, self.world)
+        asked = self._read(question)
         spans = self._spans(asked).values()
         if not spans:
             end = asked.range.end or self.now
@@ -71,7 +71,7 @@ class Oracle:
 
         Of a ratio it is its base; a KPI that has values has none.
         """
-        asked = read_question({**question, "shape": "total"}, self.world)
+        asked = self._read({**question, "shape": "total"})
         if asked.kpi.how == "value":
             return []
         founds = self._found(asked, self._spans(asked))
@@ -126,6 +126,9 @@ class Oracle:
         return found
 
     # From question to hits
+
+    def _read(self, question: dict) -> Question:
+        return read_question(question, self.world, lambda name: self.tenant(name).clock, self.now)
 
     def _clocks(self, asked: Question) -> dict[str, Clock]:
         return {name: self.tenant(name).clock for name in asked.tenants}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from .clock import BUCKETS, DAY, HOUR, Clock, known_zone
+from .clock import BUCKETS, DAY, HOUR, TICK, Clock, clock, known_zone
 from .kpis import DISTRIBUTED, KPIS, Kpi
 from .world import instant, text
 
@@ -35,8 +35,6 @@ LAST = datetime(2101, 1, 1, tzinfo=UTC)
 #: The characters of regular expressions, which Grafana escapes with a backslash.
 ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
 LAST_TEXT = re.compile(r"([1-9][0-9]*) (hour|day|week|month)s?")
-#: How long a unit of `last` is taken to be where the length of a range decides.
-NOMINAL = {"hour": HOUR, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 
 Test = Callable[[str], bool]
 
@@ -57,19 +55,43 @@ class Last:
     number: int
     unit: str
 
+    def ends(self, clock: Clock, now: datetime) -> tuple[datetime, datetime]:
+        """Where the range begins and ends by a clock."""
+        start = end = clock.start(self.unit, now)
+        for _ in range(self.number):
+            start = clock.start(self.unit, start - TICK)
+        return start, end
+
 
 @dataclass(frozen=True)
 class AskedRange:
     """The range as asked: as instants (`start`, `end`), as `dates`, or as `last`.
 
-    `dates` are the first date and the date after the last one. `length` is its elapsed time.
+    `dates` are the first date and the date after the last one.
     """
 
-    length: timedelta
     start: datetime | None = None
     end: datetime | None = None
     dates: tuple[date, date] | None = None
     last: Last | None = None
+
+    def ends(self, clock: Clock, now: datetime) -> tuple[datetime, datetime]:
+        """Where the range begins and ends by a clock, before it is cut or widened."""
+        if self.last is not None:
+            return self.last.ends(clock, now)
+        if self.dates is not None:
+            return clock.day_start(self.dates[0]), clock.day_start(self.dates[1])
+        assert self.start is not None and self.end is not None
+        return self.start, self.end
+
+    def length(self, clocks: list[Clock], now: datetime) -> timedelta:
+        """The elapsed time of the range: by the clock that all tenants have, else by UTC."""
+        if self.start is not None and self.end is not None:
+            return self.end - self.start
+        names = {each.name for each in clocks}
+        common = clocks[0] if len(names) == 1 else clock("UTC")
+        start, end = self.ends(common, now)
+        return end - start
 
 
 @dataclass(frozen=True)
@@ -93,8 +115,10 @@ class Question:
     all_groups: bool
 
 
-def read_question(asked: dict, known: Iterable[str]) -> Question:
-    """Read a question; `known` are the tenants that any record names."""
+def read_question(
+    asked: dict, known: Iterable[str], clock_of: Callable[[str], Clock], now: datetime
+) -> Question:
+    """Read a question; `known` are the tenants that any record names, each with its clock."""
     for name in asked:
         if name not in FIELDS:
             raise QuestionError("unknown_field", f"no such field: {name!r}")
@@ -109,7 +133,9 @@ def read_question(asked: dict, known: Iterable[str]) -> Question:
     tenant_tests, tests = _read_filters(kpi, asked)
     viewer = known_zone(asked.get("timezone"))
     range_asked = _read_range(asked, viewer)
-    grain, interval = _read_buckets(kpi, shape, asked, range_asked)
+    tenants = _choose_tenants(asked, tenant_tests, known)
+    length = range_asked.length([clock_of(name) for name in tenants], now)
+    grain, interval = _read_buckets(kpi, shape, asked, range_asked, length)
     return Question(
         kpi=kpi,
         shape=shape,
@@ -119,7 +145,7 @@ def read_question(asked: dict, known: Iterable[str]) -> Question:
         interval=interval,
         by=by,
         tests=tuple(tests),
-        tenants=_choose_tenants(asked, tenant_tests, known),
+        tenants=tenants,
         compare=compare,
         all_groups=bool(asked.get("all_groups")),
     )
@@ -169,7 +195,7 @@ def _read_range(asked: dict, viewer: Clock | None) -> AskedRange:
             raise QuestionError("empty_range", "from is not before to")
         if dates[0] < FIRST.date() or dates[1] > LAST.date():
             raise QuestionError("far_range", "the range leaves the years 2000 to 2100")
-        return AskedRange((dates[1] - dates[0]).days * DAY, dates=(dates[0], dates[1]))
+        return AskedRange(dates=(dates[0], dates[1]))
     start, end = _read_time(asked, "from"), _read_time(asked, "to")
     if start < FIRST or end > LAST:
         raise QuestionError("far_range", "the range leaves the years 2000 to 2100")
@@ -178,7 +204,7 @@ def _read_range(asked: dict, viewer: Clock | None) -> AskedRange:
         start, end, meant = _meant_dates(viewer, start, end)
     if start >= end:
         raise QuestionError("empty_range", "from is not before to")
-    return AskedRange(end - start, start, end, meant)
+    return AskedRange(start, end, meant)
 
 
 def _read_last(asked: dict) -> AskedRange:
@@ -188,8 +214,7 @@ def _read_last(asked: dict) -> AskedRange:
     match = LAST_TEXT.fullmatch(str(asked["last"]))
     if match is None:
         raise QuestionError("bad_last", f"last cannot be {asked['last']!r}")
-    last = Last(int(match[1]), match[2])
-    return AskedRange(last.number * NOMINAL[last.unit], last=last)
+    return AskedRange(last=Last(int(match[1]), match[2]))
 
 
 def _read_date(value: object) -> date | None:
@@ -231,7 +256,9 @@ def _meant_dates(
     return start, end, None
 
 
-def _read_buckets(kpi: Kpi, shape: str, asked: dict, given: AskedRange) -> tuple[str, str]:
+def _read_buckets(
+    kpi: Kpi, shape: str, asked: dict, given: AskedRange, length: timedelta
+) -> tuple[str, str]:
     """The grain that the range is widened to, and the buckets of a series."""
     grain = _choice(asked, "granularity", ("day", "hour"), "")
     interval = _choice(asked, "interval", (*BUCKETS, "auto"), "auto")
@@ -239,16 +266,16 @@ def _read_buckets(kpi: Kpi, shape: str, asked: dict, given: AskedRange) -> tuple
         return "month", "month"
     if given.last is not None:
         grain = "hour" if given.last.unit == "hour" else "day"
-    if grain == "hour" and given.length > 15 * 24 * HOUR:
+    if grain == "hour" and length > 15 * 24 * HOUR:
         raise QuestionError("too_long", "granularity hour is for up to 15 days")
-    if interval == "hour" and given.length > 100 * 24 * HOUR:
+    if interval == "hour" and length > 100 * 24 * HOUR:
         raise QuestionError("too_long", "interval hour is for up to 100 days")
     if not grain:
-        grain = "hour" if given.length < 72 * HOUR else "day"
+        grain = "hour" if length < 72 * HOUR else "day"
     if shape == "distribution":
         grain = "day"
     if interval == "auto":
-        interval = _auto_interval(given.length)
+        interval = _auto_interval(length)
     return grain, interval
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from .clock import DAY, TICK, Clock
-from .question import Last, Question
+from .question import Question
 
 #: How many days back the ranges of `usual` lie.
 USUAL_DAYS = (7, 14, 21, 28)
@@ -54,30 +54,16 @@ class Shift:
 
 def used_span(question: Question, clock: Clock, now: datetime) -> Span:
     """The range that a question uses on one tenant's clock."""
-    grain, asked = question.grain, question.range
-    if asked.last is not None:
-        start, end = last_span(asked.last, clock, now)
-    elif asked.dates is not None:
-        start, end = (clock.day_start(day) for day in asked.dates)
-    else:
-        assert asked.start is not None and asked.end is not None
-        start, end = asked.start, asked.end
+    grain = question.grain
+    start, end = question.range.ends(clock, now)
     end = min(end, clock.end(grain, now))
     if start >= end:
         return Span(end, end)
-    if grain == "month" or asked.dates is None:
+    if grain == "month" or question.range.dates is None:
         start = clock.start(grain, start)
         # The last instant inside decides: an end on a boundary stays.
         end = clock.end(grain, end - TICK)
     return Span(start, end)
-
-
-def last_span(last: Last, clock: Clock, now: datetime) -> tuple[datetime, datetime]:
-    """So many whole hours, days, weeks or months before the one that holds now."""
-    start = end = clock.start(last.unit, now)
-    for _ in range(last.number):
-        start = clock.start(last.unit, start - TICK)
-    return start, end
 
 
 def buckets(interval: str, clock: Clock, span: Span) -> list[Bucket]:

@@ -8,6 +8,8 @@ import pytest
 
 from . import Oracle, QuestionError
 
+MONDAY = datetime(2026, 3, 30, 10, tzinfo=UTC)
+
 
 def used(last: str, now: str, zone: str = "Europe/Amsterdam", **fields: object) -> list[str]:
     """The range that `last` means at an instant."""
@@ -72,6 +74,21 @@ def test_viewer_and_now_do_not_matter() -> None:
     now = "2026-11-20T12:30:00Z"
     assert used("1 day", now, timezone="Asia/Kolkata") == used("1 day", now)
     assert used("40 days", now, kpi="mecs") == ["09-30T22:00", "11-30T23:00"]
+
+
+def test_buckets_are_picked_by_elapsed_time() -> None:
+    oracle = Oracle([{"type": "tenant", "id": "t", "timezone": "Europe/Amsterdam"}], MONDAY)
+
+    def points(**fields: object) -> int:
+        (row,) = oracle.answer({"kpi": "messages", "shape": "series", **fields})
+        return len(row["points"])
+
+    # The 27th to the 29th of March have 71 hours, those before 72.
+    assert points(last="3 days") == points(**{"from": "2026-03-27", "to": "2026-03-30"}) == 71
+    assert points(**{"from": "2026-03-26", "to": "2026-03-29"}) == 3
+    assert points(last="24 hours") == 24
+    assert points(last="4 weeks") == 28
+    assert points(last="4 weeks", interval="week") == 4
 
 
 @pytest.mark.parametrize(
