@@ -153,19 +153,10 @@ def answer(
         values = [within(question.kpi, by_group.get(group, []), point.parts) for point in mine]
         row.update(_spelled(question, "value", mine, values))
         if comparison is not None:
-            earlier = [_compared(question, comparison, group, point) for point in mine]
+            earlier = [comparison.value(group, point.parts) for point in mine]
             row.update(_spelled(question, question.compare, mine, earlier))
         rows.append(row)
     return rows
-
-
-def _compared(
-    question: Question, comparison: Comparison, group: Group, point: Point
-) -> Number | None:
-    """What a value is compared with: nothing where the group's tenant has no part in a point."""
-    if not point.parts and question.shape != "total":
-        return None
-    return comparison.value(group, point.parts)
 
 
 def _spelled(
