@@ -12,6 +12,9 @@ LANGUAGE sql STABLE AS $$
             SELECT b.key, b.key::date AS month FROM kpi_admin.buckets(ranges, 'month', false, NULL) AS b
             WHERE r.keys IS NULL
             UNION ALL SELECT part.key, part.month FROM unnest(r.keys, r.part_days) AS part (key, month)
+            -- Cumulated, what a tenant had goes on in the months that only others still have.
+            UNION ALL SELECT DISTINCT other.key, NULL::date FROM unnest(ranges) AS o, unnest(o.keys) AS other (key)
+            WHERE p.shape = 'cumulative' AND other.key > r.keys[cardinality(r.keys)]
         ) AS m
         LEFT JOIN kpi_admin.month_values((p.kpi).kpi_id) AS v
             ON v.tenant_no = r.tenant_no AND v.month = m.month AND m.month >= r.first_day AND m.month < r.last_day
@@ -76,8 +79,10 @@ END
 $$;
 
 -- Return the points of a plan over some ranges: its own, or those that it is held against. Every group has every bucket
--- of the plan's own ranges.
-CREATE OR REPLACE FUNCTION kpi_admin.points(p kpi_admin.plan, ranges kpi_admin.tenant_range[])
+-- of the plan's own ranges; with `own_hours` a group of a tenant has that tenant's hours only.
+CREATE OR REPLACE FUNCTION kpi_admin.points(
+    p kpi_admin.plan, ranges kpi_admin.tenant_range[], own_hours boolean DEFAULT true
+)
 RETURNS TABLE (key timestamp, instant timestamptz, dims text[], value numeric)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -106,7 +111,9 @@ BEGIN
         WITH f AS MATERIALIZED (
             SELECT * FROM kpi_admin.folded(k, ranges, p.hourly, p.bucket, p.conditions, p.grouped_by, p.shape = 'cumulative')
         ), b AS MATERIALIZED (
-            SELECT * FROM kpi_admin.buckets(p.ranges, p.bucket, 'tenant' = ANY (p.grouped_by), p.viewer_zone)
+            SELECT * FROM kpi_admin.buckets(
+                p.ranges, p.bucket, own_hours AND 'tenant' = ANY (p.grouped_by), p.viewer_zone
+            )
         ), g AS MATERIALIZED (
             SELECT f.dims FROM f GROUP BY f.dims HAVING k.fold <> 'ratio' OR sum(f.denominator) <> 0
             UNION SELECT '{}'::text[] WHERE no_groups
@@ -152,7 +159,9 @@ BEGIN
     p.all_groups := false;
     IF of_each_tenant THEN
         p.grouped_by := p.grouped_by || ARRAY['tenant'];
-    ELSIF 'tenant' = ANY (p.grouped_by) AND p.bucket NOT IN ('total', 'hour')
+    END IF;
+    -- Told apart by tenant, hours are each tenant's own; added up, they are all of them.
+    IF 'tenant' = ANY (p.grouped_by) AND p.bucket <> 'total' AND (p.bucket <> 'hour' OR of_each_tenant)
         AND (p.compare = 'previous' OR p.shape = 'cumulative')
     THEN
         others := ARRAY(SELECT b.key FROM kpi_admin.buckets(p.ranges, p.bucket, false, NULL) AS b);
@@ -167,7 +176,9 @@ BEGIN
     ), points AS MATERIALIZED (
         SELECT m.dims, m.key, m.value
         FROM (SELECT DISTINCT r.move FROM unnest(moved) AS r) AS moves
-        CROSS JOIN LATERAL kpi_admin.points(p, ARRAY(SELECT r FROM unnest(moved) AS r WHERE r.move = moves.move)) AS m
+        CROSS JOIN LATERAL kpi_admin.points(
+            p, ARRAY(SELECT r FROM unnest(moved) AS r WHERE r.move = moves.move), NOT of_each_tenant
+        ) AS m
     ), means AS (
         SELECT parts.tenant, parts.key, m.dims,
             CASE

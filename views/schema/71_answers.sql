@@ -129,11 +129,12 @@ BEGIN
             (SELECT string_agg(l.name, ', ' ORDER BY l.i) FROM unnest(s.labels) WITH ORDINALITY AS l (name, i) WHERE l.i % 2 = 0)
         END || CASE s.i WHEN 1 THEN '' ELSE format(' (%s)', q.compare) END)::text || ',"datapoints":[' || s.points || ']' || ref || '}'
     FROM (
-        SELECT p.labels, n.i, string_agg(format('[%s,%s]', n.number, p.at), ',' ORDER BY p.no) AS points
+        SELECT p.labels, n.i, string_agg(format('[%s,%s]', n.number, p.at), ',' ORDER BY p.no) AS points,
+            ARRAY(SELECT l.id FROM unnest(p.labels) WITH ORDINALITY AS l (id, i) WHERE l.i % 2 = 1 ORDER BY l.i) AS ids
         FROM kpi_http.points(q) AS p, unnest(p.numbers) WITH ORDINALITY AS n (number, i)
         GROUP BY p.labels, n.i
     ) AS s
-    ORDER BY s.labels COLLATE "C", s.i;
+    ORDER BY s.ids COLLATE "C", s.i;
     IF NOT FOUND AND cardinality(q."by") = 0 THEN  -- nothing is left of the range
         RETURN QUERY
         SELECT '{"target":' || to_json(title || s)::text || ',"datapoints":[]' || ref || '}'

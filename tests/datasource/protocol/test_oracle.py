@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.agreement import agrees, are_dates, instant
+from tests.agreement import Http, agrees, are_dates, instant
 from tests.conftest import Databases
 from tests.datasource.protocol.client import served
 from tests.oracle import Oracle, QuestionError
@@ -90,3 +90,29 @@ def test_range_is_that_of_the_readers_tenants_until_now(
         events = [event for name in names for event in oracle.tenant(name).events]
         future += any(event.at > NOW for event in events)
     assert future
+
+
+def test_tenants_whose_ranges_end_apart(
+    database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Now is 31 March in America and 1 April in Auckland. What is cumulated goes on for a tenant
+    # whose range has ended, and series stand in the order of their groups' ids.
+    oracle = Oracle(records := tenants(2, 6, NOW), NOW)
+    client = served(database, records, tmp_path, monkeypatch, NOW.isoformat())
+    http = Http(client.url, client.connection, NOW.isoformat(), monkeypatch)
+    three_days = {"from": "2026-03-30T00:00:00Z", "to": "2026-04-02T00:00:00Z", "timezone": "UTC"}
+    hours = {"kpi": "messages", "interval": "hour", "compare": "usual", **three_days}
+    months = {"kpi": "mecs_potential", "last": "3 months", "compare": "previous"}
+    asked = [
+        {**hours, "shape": "cumulative"},
+        {**hours, "shape": "cumulative", "interval": "day"},
+        {**hours, "shape": "cumulative", "by": ["channel", "tenant"]},
+        {**hours, "shape": "series", "by": ["inbox", "tenant"]},
+        {**months, "shape": "cumulative"},
+        {**months, "shape": "cumulative", "by": ["tenant"]},
+        {**months, "shape": "series", "kpi": "users_potential"},
+    ]
+    for question in asked:
+        wanted = oracle.answer(question)
+        assert agrees(http.ask(question), wanted), question
+        assert agrees(http.ask_query(question, wanted), wanted), question
