@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from .clock import DAY, TICK, Clock
+from .clock import DAY, HOUR, TICK, Clock
 from .question import Question
 
 #: How many days back the ranges of `usual` lie.
@@ -103,9 +103,7 @@ def previous_shift(question: Question, clock: Clock, span: Span, now: datetime) 
 def moved(at: datetime, shift: Shift, clock: Clock) -> datetime:
     """The end of a range or of a part, moved back."""
     if shift.unit == "hour":
-        for _ in range(shift.number):
-            at = clock.start("hour", at - TICK)
-        return at
+        return at - shift.number * HOUR
     shown = clock.shown(at)
     if shift.unit == "day":
         return clock.first_showing(shown - shift.number * DAY)

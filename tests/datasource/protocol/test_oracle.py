@@ -72,7 +72,7 @@ def test_several_kpis_side_by_side(
         used = [answer.headers[f"X-Range-{end}"] for end in ("From", "To")]
         assert used == [instant(at) for at in widest], (fields, kpis)
         asked += 1
-    assert asked > 40
+    assert asked > 10
 
 
 def test_range_is_that_of_the_readers_tenants_until_now(
