@@ -16,7 +16,7 @@ from datasource.store import embedded
 
 PARTS = {
     part.__name__[6:]: part
-    for part in (load, refresh, bulk, distinct, http, dashboards, postgraphile)
+    for part in (load, refresh, bulk, century, distinct, http, dashboards, postgraphile)
 }
 HEAD = """# Benchmarks
 

@@ -28,7 +28,10 @@ MANY_EVENTS = 10_000
 
 @dataclass(frozen=True)
 class Report:
-    """What a refresh did: new events, tenants computed anew because their zone or rule changed, slices built."""
+    """What a refresh did.
+
+    events: new ones; recomputed: tenants whose zone or session rule had changed; slices: built.
+    """
 
     events: int
     recomputed: tuple[str, ...]
@@ -77,7 +80,8 @@ class _Refresh:
             "SELECT state.load_no, coalesce(max(load.load_no), 0), "
             "coalesce(sum(taken) FILTER (WHERE load.load_no <= state.load_no), 0), "
             "coalesce(sum(taken) FILTER (WHERE load.load_no > state.load_no), 0), "
-            "state.publish_due, state.full_due, EXISTS (SELECT FROM kpi_admin.kpi WHERE stale OR view_due), "
+            "state.publish_due, state.full_due, "
+            "EXISTS (SELECT FROM kpi_admin.kpi WHERE stale OR view_due), "
             "EXISTS (SELECT FROM kpi_admin.erased_event) "
             "FROM kpi_admin.state LEFT JOIN kpi_admin.load ON true GROUP BY state.one",
         ).fetchall()
@@ -118,7 +122,7 @@ class _Refresh:
         return Report(events, recomputed, built)
 
     def _slices(self, generation: int) -> int:
-        """Build the slices of every KPI whose facts changed, and move the public views on to them."""
+        """Build the slices of KPIs whose facts changed, and move the public views on to them."""
         stale = self._kpis_that_are("stale")
         late = self._kpis_that_are("view_due")
         changed = self._changed_months()
