@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
-from bench import bulk, dashboards, distinct, http, load, postgraphile, refresh
+from bench import bulk, century, dashboards, distinct, http, load, postgraphile, refresh
 from bench.place import Place
 from datasource.store import embedded
 
