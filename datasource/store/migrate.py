@@ -11,8 +11,8 @@ CREATE SCHEMA IF NOT EXISTS kpi_admin;
 CREATE TABLE IF NOT EXISTS kpi_admin.migration (
     name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )"""
-# Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name; not those that a
-# view or an aggregate calls: to find that out by trying would lock the view.
+# Drops the internal functions, since CREATE OR REPLACE cannot change a parameter's name; not those
+# that a view or an aggregate calls: to find that out by trying would lock the view.
 FORGET_FUNCTIONS = """
 DO $$
 DECLARE
@@ -22,7 +22,8 @@ BEGIN
         SELECT p.oid FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = to_regnamespace('kpi_admin') AND p.prokind = 'f' AND NOT EXISTS (
             SELECT FROM pg_catalog.pg_depend AS d
-            WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype = 'n'
+            WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass
+                AND d.refobjid = p.oid AND d.deptype = 'n'
         )
     LOOP
         EXECUTE 'DROP FUNCTION ' || known;
