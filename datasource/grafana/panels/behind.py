@@ -66,11 +66,16 @@ class Hits(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
         asked = behind_question(scene, list="hits", more={"offset": Variable("page")})
-        dims = [{"id": dim, "title": words.dim(dim)} for dim in DIMS if dim != "tenant"]
+        dims = [
+            {"id": dim, "title": words.dim(dim), "words": words.values(dim)}
+            for dim in DIMS
+            if dim != "tenant"
+        ]
         details = (
             f"{json.dumps(dims, ensure_ascii=False)} as $dims | map(. as $row | . + "
             '{details: ([$dims[] | ($row[.id + "_name"] // $row[.id]) as $value '
-            '| select($value != null) | .title + ": " + ($value | tostring)] | join(" · "))})'
+            '| select($value != null) | .title + ": " + (.words[$value | tostring] // $value '
+            '| tostring)] | join(" · "))})'
         )
         columns = [TIME, *text("kind", "id", "contact", "conversation"), *numbers("amount")]
         return self.made(

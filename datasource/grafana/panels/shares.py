@@ -79,7 +79,7 @@ class Bars(Panel):
             options=BARS,
             fields={"min": 0},
             # Names get the width of the first of the longest, counted in letters: blanks make room.
-            overrides=named(scene.words, kpis, padding="\u00a0\u00a0"),
+            overrides=named(scene.words, kpis, padding="\u00a0" * 5),
             transformations=[organized(*kpis)],
             links=links(scene, kpis, asked),
         )

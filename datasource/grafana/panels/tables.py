@@ -138,8 +138,8 @@ class Groups(Panel):
         name = f"{dim}_name"
         targets = [target(asked, [*text(dim, name), *numbers(*kpis)])]
         named_dim = {
-            **column(words.dim(dim), 200 if self.described else 0),
-            "custom": {"minWidth": 180},
+            # A width, for a `minWidth` pushes the last column out.
+            **column(words.dim(dim), 180),
             "mappings": worded(words, dim),
         }
         overrides = [override(dim, HIDDEN), *named(words, kpis, nothing="–")]
@@ -157,7 +157,7 @@ class Groups(Panel):
                 with_value(kpis[0]),
                 organized(name, "description", *kpis, dim),
             ]
-            overrides.append(override("description", column(words["description"], 320)))
+            overrides.append(override("description", column(words["description"], 290)))
         if not self.kpis:
             kept = f"^({dim}|{name}|{scene.metric.formatted('pipe')})$"
             steps.append({"id": "filterFieldsByName", "options": {"include": {"pattern": kept}}})

@@ -92,7 +92,7 @@ reduce .[] as $row ({{orders: {{}}, rows: []}};
                 override("toggled", HIDDEN),
                 override("order", HIDDEN),
                 override("sign", sign),
-                override("title", column(words["place"])),
+                override("title", column(words["place"], 230)),
                 *named(words, kpis, nothing="0"),
             ],
             transformations=[
