@@ -28,6 +28,8 @@ DASHED: Json = {"fillOpacity": 0, "lineStyle": {"fill": "dash", "dash": [6, 5]}}
 LINE: Json = {"fillOpacity": 0, "showPoints": "always", "pointSize": 7, "lineWidth": 3}
 BARS: Json = {"drawStyle": "bars", "fillOpacity": 55, "lineWidth": 0, "gradientMode": "none"}
 STACKED: Json = BARS | {"fillOpacity": 70, "stacking": {"mode": "normal", "group": "kinds"}}
+# A panel that asks for the last seven whole days shows these, whatever range is chosen.
+LAST_DAYS: Json = {"timeFrom": "8d", "hideTimeOverride": True}
 # Months stand at their middle: a month's first instant is another month's in other zones.
 HALF_A_MONTH = "map(.time += 1296000000)"
 
@@ -134,7 +136,7 @@ class Compared(Panel):
             overrides=[*named(words, [self.kpi]), override(against, compared | {"custom": DASHED})],
             transformations=[organized("time", self.kpi, against)],
             links=links(scene, [self.kpi], asked),
-        )
+        ) | (LAST_DAYS if last else {})
 
 
 @dataclass(frozen=True, kw_only=True)

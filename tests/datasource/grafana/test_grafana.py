@@ -34,7 +34,7 @@ def grafana() -> GrafanaApi:
     """Return a client of the Grafana that the environment names."""
     if not (url := os.environ.get("CHATKPI_GRAFANA")):
         pytest.skip("CHATKPI_GRAFANA names no Grafana")
-    return GrafanaApi.from_url(url)
+    return GrafanaApi.from_url(url, timeout=60)
 
 
 def deep(value: Any, values: dict[str, Value]) -> Any:
@@ -67,7 +67,15 @@ def answered(grafana: GrafanaApi, target: Json, values: dict[str, Value]) -> lis
     rows = grafana.client.POST(path, json=body(target, values))
     if program := target["root_selector"]:
         rows = jq.compile(filled(program, values)).input_value(rows).first()
-    return [[row.get(column["selector"]) for row in rows] for column in target["columns"]]
+    return [
+        [typed(row.get(column["selector"]), column["type"]) for row in rows]
+        for column in target["columns"]
+    ]
+
+
+def typed(value: Any, kind: str) -> Any:
+    """Return a value as a column of this type has it."""
+    return float(value) if kind == "number" and isinstance(value, str) else value
 
 
 def opened(grafana: GrafanaApi, board: Json) -> dict[str, Value]:
