@@ -5,7 +5,9 @@ be done: `touched` has the keys by which a fact is written anew, and the SELECTs
 join it; `dirty` has the months in which rows of a fact changed, and by how many.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -284,3 +286,14 @@ def begin(connection: Connection, catalog: Catalog) -> None:
         kind = "''" if fact.key == "month" else "kind"
         count = COUNT_MONTHS.format(kind=kind, table=quote(fact.name))
         run(connection, count, {"fact": fact.name})
+
+
+def rows_by_month(connection: Connection) -> dict[str, Counter[date]]:
+    """Return how many rows facts have, by fact and by `fact:kind`, of each month."""
+    found: dict[str, Counter[date]] = {}
+    for fact, kind, month, rows in run(
+        connection, "SELECT fact, kind, month, rows FROM kpi_admin.fact_month"
+    ):
+        for name in (fact, f"{fact}:{kind}"):
+            found.setdefault(name, Counter())[month] += rows
+    return found

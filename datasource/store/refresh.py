@@ -125,7 +125,8 @@ class _Refresh:
         """Build the slices of KPIs whose facts changed, and move the public views on to them."""
         stale = self._kpis_that_are("stale")
         late = self._kpis_that_are("view_due")
-        changed = self._changed_months()
+        changed, rows = self._changed_months(), facts.rows_by_month(self.connection)
+        [(now,)] = run(self.connection, "SELECT kpi_admin.now()::date").fetchall()
         built, moved = 0, stale | late
         for kpi_id, compiled in self.every.items():
             if not isinstance(compiled, CountedKpi):
@@ -139,7 +140,7 @@ class _Refresh:
                 hits = "kpi_hits"
                 if self.prepared and kpi_id in self.prepared.kpis:
                     hits = "kpi_next_hits"
-                builder = slices.Builder(self.connection, compiled, hits, generation)
+                builder = slices.Builder(self.connection, compiled, hits, generation, rows, now)
                 built += builder.build(None if anew else months)
                 moved.add(kpi_id)
         if self.prepared:
