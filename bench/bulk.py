@@ -34,7 +34,7 @@ def run(place: Place) -> list[Row]:
     costs = [
         (f"{place.events:,} events of a new tenant beside as many; --full of all", newcomer, both)
     ]
-    for what, first in (("refreshed empty", []), ("a day's", day)):
+    for what, first in (("a refreshed, empty database", []), ("one with a day's data", day)):
         url = place.database()
         with connect(url, autocommit=True) as connection:
             if first:
@@ -42,7 +42,7 @@ def run(place: Place) -> list[Row]:
             refresh(connection, CATALOG)
             load(connection, everything)
             cost = seconds(lambda: refresh(connection, CATALOG))  # noqa: B023
-        costs.append((f"{place.events:,} events into a database with {what} data", cost, full))
+        costs.append((f"{place.events:,} events into {what}", cost, full))
         _drop(place, url)
     return [
         Row(
