@@ -72,14 +72,16 @@ class Bars(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         kpis = self.shown(scene)
         asked = scene.question(kpis, shape="total")
+        # Names get the width of the first of the longest, counted in letters, and at most 40 % of
+        # the panel: blanks make room behind short ones.
+        are_short = max(len(scene.words.title(kpi)) for kpi in kpis) < 16
         return self.made(
             scene,
             "bargauge",
             [target(asked, numbers(*kpis))],
             options=BARS,
             fields={"min": 0},
-            # Names get the width of the first of the longest, counted in letters: blanks make room.
-            overrides=named(scene.words, kpis, padding="\u00a0" * 5),
+            overrides=named(scene.words, kpis, padding="\u00a0" * 5 if are_short else ""),
             transformations=[organized(*kpis)],
             links=links(scene, kpis, asked),
         )
