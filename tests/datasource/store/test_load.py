@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -166,6 +167,21 @@ def test_bad_lines_are_set_aside_and_the_rest_goes_on(connection: Connection, wr
     assert [row[:2] for row in found] == [(str(path), n) for n in (4, 6, 7, 8)]
     assert found[0][2] == b"{no"
     assert found[2][2] == b"y" * lines.LINE_BYTES
+
+
+def test_long_ids_that_no_index_holds_are_set_aside(connection: Connection, write: Any) -> None:
+    # PostgreSQL gives up on what repeats nothing in its first 1,024 bytes, however short Huffman
+    # codes would make it: 530 pairs of letters, no two of them alike.
+    pairs = [chr(0x400 + n) for n in range(64)]
+    no_repeats = "".join(pairs[n] + pairs[(n + step) % 64] for step in range(1, 9) for n in range(64))
+    chosen = random.Random(1)
+    few_letters = "".join(chosen.choice("漢字仮名交文章語彙") for _ in range(1000))
+    fits = "漢" * 1000
+    ids = [no_repeats[:530] + "😀" * 470, few_letters, fits]
+    taken, _, set_aside = load(connection, [write(*(event(id) for id in ids))])
+    assert taken + set_aside == 3
+    assert (fits,) in rows(connection, "SELECT id FROM kpi_data.event")
+    assert (ids[0],) not in rows(connection, "SELECT id FROM kpi_data.event")
 
 
 def test_only_a_hundred_are_told(connection: Connection, write: Any) -> None:
