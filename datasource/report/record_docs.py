@@ -107,7 +107,7 @@ def example(known: RecordType) -> str:
         record["id"] = "acme"
     else:
         record["tenant"] = "acme"
-        if "id" in known.identity:
+        if known.table == EVENT:
             record["id"] = f"{known.name}-1"
     if known.table == EVENT:
         record["at"] = EXAMPLE_AT

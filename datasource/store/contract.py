@@ -140,7 +140,12 @@ EVENTS = (
         {"experience": "welcome", "module": "coupon-1", "step": "uploaded", "amount": 250},
     ),
     RecordType("appointment", "An appointment is booked.", example=_CHAT),
-    RecordType("contact_deleted", "A contact is deleted.", example=_CHAT),
+    RecordType(
+        "contact_deleted",
+        "A contact is deleted elsewhere. It is counted, and takes out nothing here: "
+        "`chatkpi forget` does ([Erase a person](server.md#erase-a-person)).",
+        example=_CHAT,
+    ),
     RecordType(
         "live_chat",
         "A live chat with a user ends.",
@@ -176,7 +181,7 @@ EVENTS = (
     RecordType(
         "notification",
         "An after-sales invitation is sent, which opens an after-sales conversation.",
-        example=_TALK | {"channel": "whatsapp"},
+        example=_TALK,
     ),
     RecordType("bot_start", "A bot starts in a conversation.", example=_TALK | {"bot": "b1"}),
     RecordType(
@@ -232,12 +237,14 @@ ENTITIES = (
         {"name": "Acme", "timezone": "Europe/Amsterdam", "business_type": "brand"},
         identity=("id",),
     ),
-    _entity("folder", "A folder of experiences.", (_NAME,), {"name": "Campaigns"}),
+    _entity(
+        "folder", "A folder of experiences.", (_NAME,), {"id": "campaigns", "name": "Campaigns"}
+    ),
     _entity(
         "experience",
         "A flow of modules that contacts go through.",
         (_NAME, Field("folder", "Its folder.", ID)),
-        {"name": "Welcome", "folder": "campaigns"},
+        {"id": "welcome", "name": "Welcome", "folder": "campaigns"},
     ),
     _entity(
         "module",
@@ -253,20 +260,28 @@ ENTITIES = (
             ),
             Field("next", "The modules that may follow; else the one at the next place.", MODULES),
         ),
-        {"name": "Hello", "experience": "welcome", "module_type": "text", "position": 1},
+        {
+            "id": "welcome-1",
+            "name": "Hello",
+            "experience": "welcome",
+            "module_type": "text",
+            "position": 1,
+        },
     ),
-    _entity("location", "A place of business.", (_NAME, _ACTIVE), {"name": "Utrecht"}),
+    _entity(
+        "location", "A place of business.", (_NAME, _ACTIVE), {"id": "utrecht", "name": "Utrecht"}
+    ),
     _entity(
         "department",
         "A department.",
         (_NAME, Field("location", "Where it is.", ID), _ACTIVE),
-        {"name": "Sales Utrecht", "location": "utrecht"},
+        {"id": "sales-utrecht", "name": "Sales Utrecht", "location": "utrecht"},
     ),
     _entity(
         "inbox",
         "An inbox of conversations.",
         (_NAME, Field("department", "Whose it is.", ID)),
-        {"name": "Sales", "department": "sales-utrecht"},
+        {"id": "sales", "name": "Sales", "department": "sales-utrecht"},
     ),
     _entity(
         "channel",
@@ -280,7 +295,7 @@ ENTITIES = (
             ),
             _ACTIVE,
         ),
-        {"name": "Website", "channel_type": "web"},
+        {"id": "web", "name": "Website", "channel_type": "web"},
     ),
     _entity(
         "user",
@@ -292,13 +307,13 @@ ENTITIES = (
             Field("department", "Where the user works.", ID),
             _ACTIVE,
         ),
-        {"name": "Ines", "role": "agent", "level": 2, "department": "sales-utrecht"},
+        {"id": "u1", "name": "Ines", "role": "agent", "level": 2, "department": "sales-utrecht"},
     ),
     _entity(
         "bot",
         "A bot. It keeps the name of its first record.",
         (_NAME, Field("description", "What it does; its name without one."), _ACTIVE),
-        {"name": "Greeter", "description": "Says hello"},
+        {"id": "b1", "name": "Greeter", "description": "Says hello"},
     ),
     _entity(
         "potential",

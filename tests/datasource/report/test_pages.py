@@ -48,6 +48,20 @@ def test_an_example_is_a_record_and_shows_what_is_needed(name: str) -> None:
     assert record.keys() <= {field.name for field in known.fields}, "nothing that is not read"
 
 
+def test_the_examples_join_with_one_another() -> None:
+    """What an example names is an entity of the page; of the modules, of which there are several, one is."""
+    records = [json.loads(example(known)) for known in TYPES.values()]
+    ids = {
+        record["type"]: record["id"] for record in records if "at" not in record and "id" in record
+    }
+    named = {(kind, record[kind]) for record in records for kind in ids if kind in record}
+    assert {kind for kind, _ in named} == ids.keys()
+    assert {pair for pair in named if pair[0] != "module"} == {*ids.items()} - {
+        ("module", ids["module"])
+    }
+    assert ("module", ids["module"]) in named
+
+
 def test_links_within_the_page_lead_somewhere() -> None:
     page = PAGES[PATH]
     headings = [
