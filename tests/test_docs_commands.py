@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from datasource.cli import COMMANDS
+from datasource.protocol.fields import QUESTION
+from datasource.protocol.question import check_names, question
 from tests.agreement import installed
 from tests.conftest import Databases
 
 TOP = Path(__file__).parents[1]
 PAGES = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
+QUESTIONS = (TOP / "docs" / "questions.md").read_text(encoding="utf-8")
 TABLE: dict[str, Any] = tomllib.loads(COMMANDS.read_text(encoding="utf-8"))
 RECORDS = [
     {
@@ -26,7 +31,16 @@ RECORDS = [
         "from": "bot",
         "contact": "c1",
         "experience": "welcome",
-    }
+    },
+    {
+        "type": "result",
+        "tenant": "acme",
+        "id": "r1",
+        "at": "2026-11-10T10:00:00Z",
+        "conversation": "v1",
+        "channel": "web",
+        "result_type": "lead",
+    },
 ]
 
 
@@ -115,3 +129,56 @@ def test_words_are_split_as_a_shell_does() -> None:
         for line in code(path):
             if line.lstrip().startswith("chatkpi "):
                 shlex.split(line.partition("  #")[0])
+
+
+def test_every_field_of_a_question_is_documented_with_its_values() -> None:
+    table = QUESTIONS.partition("## Every field")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", table, re.M))
+    assert rows.keys() == QUESTION.keys()
+    for field, schema in QUESTION.items():
+        values = {f"`{value}`" for value in schema.get("enum", [])}
+        assert {value for value in values if value not in rows[field]} == set(), field
+
+
+def test_every_list_is_documented() -> None:
+    [row] = re.findall(r"^\| `list` \|.*$", QUESTIONS, re.M)
+    schema = (TOP / "views" / "schema" / "72_lists.sql").read_text(encoding="utf-8")
+    made = set(re.findall(r"WHEN '(\w+)' THEN 'list_", schema))
+    assert made and {name for name in made if f"`{name}`" not in row} == set()
+
+
+def test_the_functions_are_documented_with_their_parameters() -> None:
+    schema = (TOP / "views" / "schema" / "60_public.sql").read_text(encoding="utf-8")
+    parameters = r"kpi\.(\w+)\(\s*(kpi_id text, \"from\" date, .*?)\s*\)\s*"
+    made = re.findall(rf"FUNCTION {parameters}RETURNS", schema, re.S)
+    shown = re.findall(rf"^{parameters}→", QUESTIONS, re.S | re.M)
+    assert len(made) == 4
+    assert {name: text.split() for name, text in shown} == {
+        name: text.split() for name, text in made
+    }
+
+
+def asked_and_answered() -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
+    """Give the title, the question and, if one is shown, the answer of each example."""
+    for section in QUESTIONS.partition("\n## Examples\n")[2].split("\n### ")[1:]:
+        asked, *answered = re.findall(r"```json\n(.*?)```", section, re.S)
+        yield (
+            section.partition("\n")[0],
+            orjson.loads(asked),
+            *map(orjson.loads, answered or ["[]"]),
+        )
+
+
+@pytest.mark.parametrize("example", [*asked_and_answered()], ids=lambda example: example[0])
+def test_a_question_that_is_shown_is_answered_with_what_is_shown(
+    example: tuple[str, dict[str, Any], list[dict[str, Any]]], connection: psycopg.Connection[Any]
+) -> None:
+    """The columns of an answer are those that are shown; its numbers are made up."""
+    _, asked, answered = example
+    check_names(asked, QUESTION)
+    rows = connection.execute(
+        "SELECT kpi_http.rows(kpi_http.read(%s))", [Jsonb(question(asked))]
+    ).fetchall()
+    assert rows or not answered
+    if answered:
+        assert {tuple(row) for row in answered} == {tuple(orjson.loads(rows[0][0]))}
