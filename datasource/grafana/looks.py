@@ -84,15 +84,15 @@ def override(name: str, properties: Mapping[str, Any], *, by: str = "byName") ->
     }
 
 
-def named(words: Words, kpis: Sequence[str], *, nothing: str = "", padding: str = "") -> list[Json]:
+def named(words: Words, kpis: Sequence[str], *, nothing: str = "") -> list[Json]:
     """Return overrides that give the fields called by KPIs' ids their titles, units and colours.
 
-    `nothing`: what a field without a value shows; `padding` follows the titles.
+    `nothing`: what a field without a value shows.
     """
     empty = [{"type": "special", "options": {"match": "null", "result": {"text": nothing}}}]
     found = []
     for kpi in kpis:
-        properties = {"displayName": words.title(kpi) + padding, **unit(words, kpi)}
+        properties = {"displayName": words.title(kpi), **unit(words, kpi)}
         if nothing:
             properties["mappings"] = empty
         if kpi in palette().kpis:

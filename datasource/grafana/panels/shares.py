@@ -72,16 +72,20 @@ class Bars(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         kpis = self.shown(scene)
         asked = scene.question(kpis, shape="total")
-        # Names get the width of the first of the longest, counted in letters, and at most 40 % of
-        # the panel: blanks make room behind short ones.
-        are_short = max(len(scene.words.title(kpi)) for kpi in kpis) < 16
+        overrides = named(scene.words, kpis)
+        titles = {kpi: scene.words.title(kpi) for kpi in kpis}
+        longest = max(kpis, key=lambda kpi: len(titles[kpi]))
+        if len(titles[longest]) < 16:
+            # All names get the width of the first of the longest, counted in letters; others of as
+            # many letters can be wider. Blanks make room; long names have 40 % of the panel anyway.
+            overrides.append(override(longest, {"displayName": titles[longest] + "\u00a0" * 5}))
         return self.made(
             scene,
             "bargauge",
             [target(asked, numbers(*kpis))],
             options=BARS,
             fields={"min": 0},
-            overrides=named(scene.words, kpis, padding="\u00a0" * 5 if are_short else ""),
+            overrides=overrides,
             transformations=[organized(*kpis)],
             links=links(scene, kpis, asked),
         )
