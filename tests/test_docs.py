@@ -105,7 +105,10 @@ def test_what_people_expect_of_a_repository_is_there() -> None:
 
 def test_what_is_generated_is_marked_so() -> None:
     marked = (TOP / ".gitattributes").read_text(encoding="utf-8")
-    for path in ("dashboards_json/**", "docs/kpis.md", "docs/kpis.nl.md", "docs/records.md"):
+    generated = [
+        f"docs/{name}" for name in ("dashboards.md", "kpis.md", "kpis.nl.md", "records.md")
+    ]
+    for path in ["dashboards_json/**", *generated]:
         assert re.search(rf"^{re.escape(path)} .*linguist-generated", marked, re.M), path
 
 

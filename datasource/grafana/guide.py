@@ -5,7 +5,7 @@ from functools import cache
 
 from datasource.catalog import Catalog
 from datasource.grafana.boards import read, scenes
-from datasource.grafana.frame import panels_of
+from datasource.grafana.frame import others, panels_of
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import LANGUAGES
 
@@ -20,10 +20,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Section:
-    """A panel, or a line that heads panels and has no paragraphs."""
+    """A panel with the KPIs it shows, or a line that heads panels and has no paragraphs."""
 
     title: str
     paragraphs: tuple[Paragraph, ...]
+    kpis: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,19 @@ def guides() -> dict[tuple[str, str], Guide]:
     catalog = Catalog.read()
     boards = read(catalog)
     return {
-        (language, scene.name): _guide(scene)
+        (language, scene.name): guide_of(scene)
         for language in LANGUAGES
         for scene in scenes(catalog, boards, language)
     }
 
 
-def _guide(scene: Scene) -> Guide:
+def guide_of(scene: Scene) -> Guide:
+    """Return the page of a dashboard in the language of its scene."""
     language, sections = scene.words.language, list[Section]()
     for row in scene.board.rows:
         if row.heading:
-            sections.append(Section(scene.words[row.heading], ()))
+            headed = tuple(others(scene)) if row.others else ()
+            sections.append(Section(scene.words[row.heading], (), headed))
         for panel in panels_of(row):
             made = panel.build(scene)
             title = made["title"]
@@ -62,7 +65,7 @@ def _guide(scene: Scene) -> Guide:
                 title = title.replace(chosen, scene.words["chosen_metric"])
             paragraphs = tuple(_paragraph(text) for text in made["description"].split("\n\n"))
             if title.strip() and "${" not in title:
-                sections.append(Section(title, paragraphs))
+                sections.append(Section(title, paragraphs, panel.shown(scene)))
     sisters = sorted(
         (board.place, name, board.title.within(language))
         for name, board in scene.boards.items()

@@ -8,7 +8,10 @@ import pytest
 
 from datasource.catalog import Catalog
 from datasource.compile import compile_kpis
-from datasource.report import pages
+from datasource.grafana.boards import read, scenes
+from datasource.grafana.frame import panels_of
+from datasource.grafana.scene import uid
+from datasource.report import dashboard_docs, pages
 from datasource.report.lineage import ANY, Lineage, lineage
 from datasource.report.record_docs import PATH, example
 from datasource.store.contract import TYPES
@@ -25,7 +28,8 @@ def test_page_is_up_to_date(path: str) -> None:
 
 
 def test_every_kpi_is_on_each_page() -> None:
-    for path, page in PAGES.items():
+    for path in ("docs/kpis.md", "docs/kpis.nl.md", PATH):
+        page = PAGES[path]
         assert [kpi for kpi in CATALOG.kpis if f"`{kpi}`" not in page] == [], path
 
 
@@ -62,14 +66,30 @@ def test_the_examples_join_with_one_another() -> None:
     assert ("module", ids["module"]) in named
 
 
-def test_links_within_the_page_lead_somewhere() -> None:
-    page = PAGES[PATH]
+@pytest.mark.parametrize("path", PAGES)
+def test_links_within_a_page_lead_somewhere(path: str) -> None:
+    page = PAGES[path]
     headings = [
         re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
         for title in re.findall(r"^#+ (.*)$", page, re.M)
     ]
     assert len(headings) == len(set(headings)), "a link to one of two of the same name"
     assert set(re.findall(r"\(#([^)]+)\)", page)) <= set(headings)
+
+
+def test_every_dashboard_is_on_its_page_with_the_kpis_that_it_shows() -> None:
+    for scene in scenes(CATALOG, read(CATALOG), "en"):
+        page = PAGES[dashboard_docs.PATH]
+        section = page.partition(f"\n### {scene.board.title.within('en')}\n")[2]
+        section = section.partition("\n## ")[0].partition("\n### ")[0]
+        assert f"`/d/{uid(scene.name, 'en')}`" in section, scene.name
+        shown = {
+            kpi
+            for row in scene.board.rows
+            for panel in panels_of(row)
+            for kpi in panel.shown(scene)
+        }
+        assert {kpi for kpi in shown if f"`{kpi}`" not in section} == set(), scene.name
 
 
 EXPECTED = {

@@ -173,7 +173,9 @@ def test_long_ids_that_no_index_holds_are_set_aside(connection: Connection, writ
     # PostgreSQL gives up on what repeats nothing in its first 1,024 bytes, however short Huffman
     # codes would make it: 530 pairs of letters, no two of them alike.
     pairs = [chr(0x400 + n) for n in range(64)]
-    no_repeats = "".join(pairs[n] + pairs[(n + step) % 64] for step in range(1, 9) for n in range(64))
+    no_repeats = "".join(
+        pairs[n] + pairs[(n + step) % 64] for step in range(1, 9) for n in range(64)
+    )
     chosen = random.Random(1)
     few_letters = "".join(chosen.choice("漢字仮名交文章語彙") for _ in range(1000))
     fits = "漢" * 1000
