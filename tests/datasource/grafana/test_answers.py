@@ -54,7 +54,7 @@ def test_every_question_is_answered_with_the_fields_that_the_panel_shows(
 ) -> None:
     board = BOARDS[path]
     values = values_of(server, board)
-    if "module" in values:  # one of a type that has details
+    if values.get("module", "*") != "*":  # one of a type that has details
         asked = {"list": "modules", "from": MONTH["from"], "to": MONTH["to"]}
         modules = server.rows(asked | {"filters": {"tenant": values["tenant"]}})
         [chosen, *_] = [row for row in modules if row["module_type"] == "decision"]
