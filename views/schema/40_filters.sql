@@ -27,10 +27,8 @@ $$;
 CREATE OR REPLACE FUNCTION kpi_admin.spelled(value text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    found text[] := '{}';
-    part text := '';
+    inside text := substr(value, 2, greatest(length(value) - 2, 0));
     list jsonb;
-    i integer := 2;
 BEGIN
     IF value ~ '^\[.*\]$' THEN
         BEGIN
@@ -43,24 +41,16 @@ BEGIN
             RETURN ARRAY[value];
         END;
     ELSIF value ~ '^\{.*\}$' THEN
-        RETURN CASE WHEN value = '{}' THEN '{}' ELSE string_to_array(substr(value, 2, length(value) - 2), ',') END;
-    ELSIF value ~ '^\(.*\)$' THEN
-        WHILE i < length(value) LOOP
-            IF substr(value, i, 1) = '\' THEN
-                i := i + 1;
-                IF i = length(value) THEN
-                    RETURN ARRAY[value];  -- the closing parenthesis itself was escaped
-                END IF;
-                part := part || substr(value, i, 1);
-            ELSIF substr(value, i, 1) = '|' THEN
-                found := found || part;
-                part := '';
-            ELSE
-                part := part || substr(value, i, 1);
-            END IF;
-            i := i + 1;
-        END LOOP;
-        RETURN CASE WHEN value = '()' THEN '{}' ELSE found || part END;
+        RETURN CASE WHEN value = '{}' THEN '{}' ELSE string_to_array(inside, ',') END;
+    ELSIF value = '()' THEN
+        RETURN '{}';
+    -- The last backslash may escape the closing parenthesis itself: then it is no list.
+    ELSIF value ~ '^\(.*\)$' AND inside ~ '^(?:\\.|[^\\])*$' THEN
+        RETURN ARRAY(
+            SELECT regexp_replace(m.part[1], '\\(.)', '\1', 'g')
+            FROM regexp_matches(inside || '|', '((?:\\.|[^\\|])*)\|', 'g') WITH ORDINALITY AS m (part, place)
+            ORDER BY m.place
+        );
     END IF;
     RETURN ARRAY[value];
 END
@@ -165,7 +155,9 @@ BEGIN
         IF operator IN ('=~', '!~') THEN
             PERFORM kpi_admin.check_pattern(filter.key, pattern) FROM unnest(accepted) AS pattern;
         END IF;
-        IF cardinality(accepted) > 0 THEN
+        IF jsonb_array_length(conditions) = 1000 THEN
+            PERFORM kpi_admin.refuse('too_many_values', 'a question has at most 1,000 filters');
+        ELSIF cardinality(accepted) > 0 THEN
             conditions := conditions
                 || jsonb_build_object('dim', filter.key, 'op', operator, 'values', to_jsonb(accepted));
         END IF;

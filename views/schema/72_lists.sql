@@ -203,6 +203,9 @@ DECLARE
     open_paths jsonb := '[]';
     path jsonb;
 BEGIN
+    IF jsonb_array_length(q.expanded) > 1000 THEN
+        PERFORM kpi_admin.refuse('too_many_values', 'at most 1,000 paths are expanded');
+    END IF;
     FOR path IN SELECT jsonb_array_elements(coalesce(q.expanded, '[]')) LOOP
         BEGIN
             path := CASE jsonb_typeof(path) WHEN 'string' THEN (path #>> '{}')::jsonb ELSE path END;

@@ -137,6 +137,9 @@ def test_media_types_of_json(client: Client) -> None:
         ({"filters": {"device": {"op": "=~", "values": ["x" * 1001]}}}, 422, "invalid_filter"),
         ({"filters": {"device": ["x"] * 1001}}, 422, "too_many_values"),
         ({"filters": {"device": f"({'|'.join('x' * 1001)})"}}, 422, "too_many_values"),
+        ({"adhocFilters": [{"key": "device", "value": "x"}] * 1001}, 422, "too_many_values"),
+        # As long as a body may be, and read at once.
+        ({"filters": {"device": f"({'x' * 400_000})", "nothing": "x"}}, 422, "unknown_dimension"),
         ({"filters": {"nothing": "x"}}, 422, "unknown_dimension"),
         ({"filters": [{"key": "device"}]}, 400, "invalid_field"),
         ({"adhocFilters": {"device": "x"}}, 400, "invalid_field"),
@@ -152,6 +155,11 @@ def test_media_types_of_json(client: Client) -> None:
         ({"list": "hits", "offset": 1 << 63}, 422, None),
         ({"list": "users", "filters": {"device": "x"}}, 422, "unknown_dimension"),
         ({"list": "after_sales_tree", "kpi": None, "expanded": ["x"]}, 422, "invalid_path"),
+        (
+            {"list": "after_sales_tree", "kpi": None, "expanded": [[]] * 1001},
+            422,
+            "too_many_values",
+        ),
         ({"list": "after_sales_tree", "kpi": "messages"}, 422, "unknown_dimension"),
     ],
 )
