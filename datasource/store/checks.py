@@ -21,6 +21,8 @@ REPEATING_BYTES, REPEATED_BYTES = 1024, 4
 BYTES_OF_A_CHARACTER = 4  # at most, in UTF-8
 SHORT_ID = INDEXED_BYTES // BYTES_OF_A_CHARACTER  # characters of an id that always fits
 FIRST_YEAR, LAST_YEAR = 2000, 2100  # in which events happen, in UTC
+# Sums and products of numbers below it are doubles, as those who read JSON take them for.
+NUMBER_LIMIT = 10**100
 
 
 class BadRecord(Exception):
@@ -115,6 +117,8 @@ def _zones() -> frozenset[str]:
 def _number(value: object) -> str:
     """Return the text of a number."""
     if type(value) is int or type(value) is float:
+        if abs(value) >= NUMBER_LIMIT:
+            raise BadRecord("a number of more than 100 digits")
         return repr(value)
     raise BadRecord("not a number")
 
@@ -181,8 +185,8 @@ TEXT = Check("a text", plain_text)
 ID = Check("an id", identifier)
 RECORD_TYPE = Check("one of those below", identifier)
 TIME = Check("a time of RFC 3339 with its offset", instant)
-NUMBER = Check("a number", _number)
-AMOUNT = Check("a number from 0 on", _amount)
+NUMBER = Check("a number of at most 100 digits", _number)
+AMOUNT = Check("a number from 0 on, of at most 100 digits", _amount)
 FLAG = Check("true or false", _flag)
 ZONE = Check("an IANA time zone", _zone)
 MONTH = Check("a month, `YYYY-MM`", _month)

@@ -114,6 +114,8 @@ BAD_LINES = {
     "at after 2100": event(at="2101-01-01T00:00:00Z"),
     "at after 2100 in UTC": event(at="2100-12-31T23:30:00-01:00"),
     "seconds below 0": event(type="screen_time", seconds=-0.1),
+    "seconds of 101 digits": event(type="screen_time", seconds=1e100),
+    "points of 101 digits": event(type="points", points=-(10**100)),
     "seconds is a text": event(type="screen_time", seconds="5"),
     "seconds is a boolean": event(type="live_chat", seconds=True),
     "score of 11": event(type="nps", score=11),
