@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from .clock import Clock
 from .kpis import Kpi
-from .ranges import Shift, Span, moved_span
+from .ranges import Shift, Span, moved_part, moved_span
 from .tally import Found, Group, plain, within
 from .values import Number, summed
 
@@ -35,6 +35,7 @@ class Earlier:
     ) -> None:
         self.kpi = kpi
         self.clocks = clocks
+        self.spans = spans
         self.shifts = shifts
         self.founds: dict[Group, list[Found]] = {}
         ranges = {
@@ -47,7 +48,8 @@ class Earlier:
         """The KPI of a group over the parts moved back, null when moving left nothing of them."""
         there: dict[str, Span] = {}
         for name, part in parts.items():
-            back = moved_span(part, self.shifts[name], self.clocks[name])
+            whole = self.spans[name]
+            back = moved_part(part, whole, self.shifts[name], self.clocks[name])
             if part.empty or not back.empty:
                 there[name] = back
         if parts and not there:

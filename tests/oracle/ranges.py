@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from .clock import DAY, HOUR, TICK, Clock
+from .clock import DAY, TICK, Clock
 from .question import Question
 
 #: How many days back the ranges of `usual` lie.
@@ -103,7 +103,9 @@ def previous_shift(question: Question, clock: Clock, span: Span, now: datetime) 
 def moved(at: datetime, shift: Shift, clock: Clock) -> datetime:
     """The end of a range or of a part, moved back."""
     if shift.unit == "hour":
-        return at - shift.number * HOUR
+        for _ in range(shift.number):
+            at = clock.start("hour", at - TICK)
+        return at
     shown = clock.shown(at)
     if shift.unit == "day":
         return clock.first_showing(shown - shift.number * DAY)
@@ -116,6 +118,25 @@ def moved(at: datetime, shift: Shift, clock: Clock) -> datetime:
 def moved_span(span: Span, shift: Shift, clock: Clock) -> Span:
     """A range or a part, moved back; it may be left empty."""
     return Span(moved(span.start, shift, clock), moved(span.end, shift, clock))
+
+
+def moved_part(part: Span, whole: Span, shift: Shift, clock: Clock) -> Span:
+    """A range's part, moved back so that the parts add up to the moved range.
+
+    Where the clock went back inside the range, an hour that shows earlier times than those before
+    it does not count them again: it begins where they ended.
+    """
+    return Span(*(latest_moved(at, whole, shift, clock) for at in (part.start, part.end)))
+
+
+def latest_moved(at: datetime, whole: Span, shift: Shift, clock: Clock) -> datetime:
+    """The latest end to which an hour of the day up to `at`, inside the range, is moved."""
+    found = moved(at, shift, clock)
+    hour = max(whole.start, clock.start("hour", at - DAY))
+    while hour < at:
+        found = max(found, moved(hour, shift, clock))
+        hour = clock.end("hour", hour)
+    return found
 
 
 def month_before(day: date, months: int) -> date:

@@ -201,11 +201,10 @@ def test_hours_from_the_middle_of_a_day_are_moved_by_hours() -> None:
     assert hours == [(0, 1), (0, 0)]
 
 
-def test_hours_are_moved_by_elapsed_time() -> None:
-    # In Lord Howe the clock went from 2:00 back to 1:30 at 15:00 UTC: two hours before 2:00 to
-    # 4:00 are half past midnight to 2:00, with the half-hour that came twice.
+def test_half_an_hour_is_an_hour_of_its_own() -> None:
+    # In Lord Howe the clock went from 2:00 back to 1:30 at 15:00 UTC.
     records = [{"type": "tenant", "id": "t", "timezone": "Australia/Lord_Howe"}]
-    records += message("2026-04-04T13:30:00Z") + message("2026-04-04T15:10:00Z", 2)
+    records += message("2026-04-04T14:30:00Z") + message("2026-04-04T15:10:00Z", 2)
     (row,) = ask(records, "2026-04-04T15:30:00Z", "2026-04-04T17:30:00Z", shape="series")
     assert [value for _, value in row["previous"]] == [1, 2]
 
@@ -361,7 +360,7 @@ def test_parts_add_up_to_the_moved_range(number: int) -> None:
     now = NOWS[number]
     oracle = Oracle(tenants(number, 5, now), now)
     checked = 0
-    for question in questions(number, describe(oracle), 300, now):
+    for question in questions(number, describe(oracle), 900, now):
         question = {**question, "compare": "previous"}
         if "from" in question and len(question["from"]) == 10:
             continue

@@ -108,11 +108,32 @@ BEGIN
 END
 $$;
 
--- Return an instant moved back by hours, or by days or months of a local clock.
+-- Return the start of the hour that lies some hours before one: a clock change begins an hour too, as in
+-- America/St_Johns at 0:01, so that hours about it are shorter or longer than sixty minutes.
+CREATE OR REPLACE FUNCTION kpi_admin.hours_before(zone_name text, hour_start timestamptz, count integer)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    earliest timestamptz := hour_start - count * interval '1 hour' - interval '3 hours';
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM kpi_admin.zone_period AS p
+        WHERE p.zone = zone_name AND p.starts > earliest AND p.starts <= hour_start
+    ) THEN
+        RETURN hour_start - count * interval '1 hour';
+    END IF;
+    RETURN (
+        SELECT hour FROM kpi_admin.hours(zone_name, earliest, hour_start) AS hour
+        ORDER BY hour DESC OFFSET count - 1 LIMIT 1
+    );
+END
+$$;
+
+-- Return an instant moved back by hours, or by days or months of a local clock. By hours it has to be an hour's start.
 CREATE OR REPLACE FUNCTION kpi_admin.moved_instant(zone text, instant timestamptz, unit text, count integer)
 RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN unit = 'hour' THEN instant - count * interval '1 hour'
+    SELECT CASE WHEN unit = 'hour' THEN kpi_admin.hours_before(zone, instant, count)
         ELSE kpi_admin.first_instant(zone, kpi_admin.moved_clock(kpi_admin.clock_at(zone, instant), unit, count)) END
 $$;
 
@@ -139,8 +160,8 @@ END
 $$;
 
 -- Return the buckets (null for a total) of which a moved range of each tenant has something left, and how many have:
--- a part that moved into nothing is not there. `others` are buckets that some tenants' ranges do not reach and that are
--- there all the same, `later_only` if after the range only.
+-- a part that moved into nothing is not there, a range of which now has left nothing is. `others` are buckets that some
+-- tenants' ranges do not reach and that are there all the same, `later_only` if after the range only.
 CREATE OR REPLACE FUNCTION kpi_admin.parts_left(
     moved kpi_admin.tenant_range[], cumulative boolean, others timestamp[], later_only boolean
 ) RETURNS TABLE (tenant text, key timestamp, moves bigint)
@@ -155,6 +176,7 @@ LANGUAGE sql STABLE AS $$
         SELECT other, '-infinity', 'infinity' FROM unnest(others) AS other
         WHERE NOT other = ANY (r.keys) AND (NOT later_only OR other > r.keys[1])
     ) AS part
-    WHERE CASE WHEN cumulative THEN least(r.starts, part.starts) ELSE part.starts END < part.ends
+    WHERE r.first_day IS NULL
+        OR CASE WHEN cumulative THEN least(r.starts, part.starts) ELSE part.starts END < part.ends
     GROUP BY r.tenant, part.key
 $$;

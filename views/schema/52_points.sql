@@ -96,7 +96,8 @@ BEGIN
     ELSIF p.shape = 'total' AND p.all_groups THEN
         RETURN QUERY
         SELECT NULL::timestamp, NULL::timestamptz, coalesce(f.dims, e.dims),
-            CASE k.fold WHEN 'ratio' THEN f.numerator / nullif(f.denominator, 0) ELSE coalesce(f.numerator, 0) / k.per END
+            CASE k.fold WHEN 'ratio' THEN f.numerator / nullif(f.denominator, 0)
+                ELSE coalesce(f.numerator, 0) / k.per END
         FROM kpi_admin.folded(k, ranges, p.hourly, 'total', p.conditions, p.grouped_by, false) AS f
         FULL JOIN kpi_admin.every_group(p) AS e ON e.dims = f.dims
         WHERE e.dims IS NOT NULL OR k.fold <> 'ratio' OR f.denominator <> 0;
@@ -206,6 +207,7 @@ DECLARE
     k kpi_admin.kpi := p.kpi;
     moved kpi_admin.tenant_range[];
     is_usual boolean := p.compare = 'usual';
+    no_tenants boolean := p.shape = 'total' AND cardinality(p.ranges) = 0;
     tenant_place integer := array_position(p.grouped_by, 'tenant');
 BEGIN
     IF p.compare IS NULL THEN
@@ -223,7 +225,7 @@ BEGIN
         SELECT DISTINCT o.tenant, o.key FROM others AS o
     )
     SELECT a.instant, a.dims, a.value,
-        CASE WHEN l.found OR NOT is_usual AND p.shape = 'total' THEN coalesce(o.value, kpi_admin.nothing(k)) END
+        CASE WHEN l.found OR no_tenants AND NOT is_usual THEN coalesce(o.value, kpi_admin.nothing(k)) END
     FROM kpi_admin.points(p, p.ranges) AS a
     LEFT JOIN others AS o ON o.key IS NOT DISTINCT FROM a.key AND o.dims = a.dims
     LEFT JOIN (SELECT left_of.*, true AS found FROM left_of) AS l
