@@ -9,7 +9,9 @@ from hashlib import md5
 
 from datasource.store.connection import Connection
 
-VIEW = re.compile(r"^CREATE OR REPLACE VIEW (kpi(?:_admin)?\.\w+) AS\n.*?;\n", re.DOTALL | re.MULTILINE)
+VIEW = re.compile(
+    r"^CREATE OR REPLACE VIEW (kpi(?:_admin)?\.\w+) AS\n.*?;\n", re.DOTALL | re.MULTILINE
+)
 INDEX = re.compile(r"^CREATE INDEX IF NOT EXISTS (\w+) ON (\w+)\.[^;]*;\n", re.MULTILINE)
 STANDS = """
 SELECT EXISTS (
