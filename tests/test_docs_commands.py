@@ -182,3 +182,27 @@ def test_a_question_that_is_shown_is_answered_with_what_is_shown(
     assert rows or not answered
     if answered:
         assert {tuple(row) for row in answered} == {tuple(orjson.loads(rows[0][0]))}
+
+
+def test_the_steps_that_let_a_person_in_do_what_they_say(
+    connection: psycopg.Connection[Any],
+) -> None:
+    server = (TOP / "docs" / "server.md").read_text(encoding="utf-8")
+    section = server.partition("## Let a person in by SQL\n")[2].partition("\n## ")[0]
+    person = "ann_of_the_docs"
+    blocks = [
+        block.replace("'ann'", f"'{person}'").replace("ROLE ann", f"ROLE {person}")
+        for block in re.findall(r"```sql\n(.*?)```", section, re.S)
+    ]
+    [make, end] = blocks
+    untie, tie_to_all, drop = end.strip().splitlines()
+    connection.execute(make.encode())
+    try:
+        with psycopg.connect(connection.info.dsn, user=person, autocommit=True) as theirs:
+            seen = []
+            for statement in ("SELECT 1", tie_to_all, untie):
+                connection.execute(statement.encode())
+                seen.append(theirs.execute("SELECT count(*) FROM kpi.sessions").fetchall())
+        assert seen == [[(0,)], [(1,)], [(0,)]]
+    finally:
+        connection.execute(drop.encode())
