@@ -1,10 +1,15 @@
 -- Lists of things, a JSON text a row.
 
 -- The values of each dimension in each slice: menus read these few rows in place of the slices. A slice never changes, so
--- its row stays right for as long as the slice stands; a slice without one is read itself.
+-- its row stays right for as long as the slice stands; a slice without one is read itself. So is one whose values hold
+-- more than a row may: whoever can send records can send many long ones.
 CREATE TABLE IF NOT EXISTS kpi_admin.slice_value (
     dim text NOT NULL, relation text NOT NULL, tenant_no integer NOT NULL, found text[] NOT NULL, PRIMARY KEY (dim, relation, tenant_no)
 );
+
+-- Return how many bytes of values are noted at most, of a dimension in a slice.
+CREATE OR REPLACE FUNCTION kpi_admin.noted_bytes() RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$ SELECT 100000000 $$;
 
 -- Brings kpi_admin.slice_value up to date: for each refresh, after its slices. How many slices were read for it.
 CREATE OR REPLACE FUNCTION kpi_admin.note_values() RETURNS integer
@@ -16,8 +21,10 @@ BEGIN
     DELETE FROM kpi_admin.slice_value AS v WHERE NOT EXISTS (SELECT FROM kpi_admin.slice AS s WHERE s.relation = v.relation);
     FOR slice IN
         SELECT s.relation, string_agg(format(
-            'SELECT %L, %L, tenant_no, array_agg(v) FROM (SELECT DISTINCT tenant_no, %I AS v FROM kpi_slice.%I) AS d GROUP BY tenant_no',
-            a.attname, s.relation, a.attname, s.relation), ' UNION ALL ') AS found
+            '(WITH d AS MATERIALIZED (SELECT DISTINCT tenant_no, %I AS v FROM kpi_slice.%I)
+              SELECT %L, %L, tenant_no, array_agg(v) FROM d
+              WHERE (SELECT sum(octet_length(v)) FROM d) <= %s GROUP BY tenant_no)',
+            a.attname, s.relation, a.attname, s.relation, kpi_admin.noted_bytes()), ' UNION ALL ') AS found
         FROM kpi_admin.slice AS s
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = to_regclass(format('kpi_slice.%I', s.relation)) AND a.attnum > 0
         JOIN kpi_admin.dim AS d ON d.dim = a.attname AND d.parent_of IS NULL

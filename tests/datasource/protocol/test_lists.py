@@ -292,3 +292,10 @@ def test_noted_values_are_those_of_the_slices(
     for which in ("relation < 'm'", "true"):
         connection.execute(f"DELETE FROM kpi_admin.slice_value WHERE {which}".encode())
         assert [occurring(*one) for one in asked] == noted
+    # Of values that hold more than a row may, nothing is noted; a refresh goes on.
+    smaller = "CREATE OR REPLACE FUNCTION kpi_admin.noted_bytes() RETURNS integer LANGUAGE sql "
+    connection.execute(f"{smaller} IMMUTABLE AS 'SELECT 20'".encode())
+    connection.execute("SELECT kpi_admin.note_values()")
+    [(dims,)] = connection.execute("SELECT count(DISTINCT dim) FROM kpi_admin.slice_value")
+    assert 0 < dims < len(DIMS)
+    assert [occurring(*one) for one in asked] == noted
