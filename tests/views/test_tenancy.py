@@ -167,3 +167,27 @@ def test_a_reader_cannot_move_now(tied: Connection, site: tuple[str, Connection]
     question = f"SELECT value FROM kpi.total('messages', {WHOLE})"
     seen = tied.execute(question.encode()).fetchone()
     assert seen and seen[0] > 0
+
+
+@pytest.mark.parametrize("way", ["seqscan", "indexscan", "nestloop", "hashjoin"])
+def test_how_often_tables_are_read_tells_of_no_other_id(
+    way: str, tied: Connection, site: tuple[str, Connection]
+) -> None:
+    site[1].execute(
+        "INSERT INTO kpi_fact.contact (tenant_no, contact) "
+        "SELECT tenant_no, 'theirs' FROM kpi_data.tenant_number WHERE tenant = %s "
+        "ON CONFLICT DO NOTHING",
+        [TENANTS[1]],
+    )
+    tied.execute(f"SET enable_{way} = off".encode())
+
+    def told(view: str, column: str, value: str) -> str:
+        explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF)"
+        quoted = sql.Literal(value).as_string(tied)
+        rows = tied.execute(f"{explain} SELECT * FROM {view} WHERE {column} = {quoted}".encode())
+        return "\n".join(line for (line,) in rows).replace(quoted, "it")
+
+    assert told("kpi.sessions", "tenant_id", TENANTS[1]) == told(
+        "kpi.sessions", "tenant_id", "nobodys"
+    )
+    assert told("kpi.mecs", "contact", "theirs") == told("kpi.mecs", "contact", "nobodys")
