@@ -232,7 +232,10 @@ ENTITIES = (
                 default="inactivity",
             ),
             Field("session_minutes", "Its length.", integer(1, 1440), default="30"),
-            Field("conversation_url", "Where a conversation is seen, with `{conversation}` in it."),
+            Field(
+                "conversation_url",
+                "Where a conversation is seen, with `{conversation}` in it; by http or https.",
+            ),
         ),
         {"name": "Acme", "timezone": "Europe/Amsterdam", "business_type": "brand"},
         identity=("id",),

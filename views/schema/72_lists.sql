@@ -145,7 +145,10 @@ $$;
 CREATE FUNCTION kpi_http.list_after_sales(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT a.tenant_no, json_build_object('time', kpi_http.ms(a.at), 'id', v.conversation, 'name', v.conversation, 'conversation', v.conversation,
-            'contact', c.contact, 'url', replace(t.conversation_url, '{conversation}', kpi_http.url_encoded(v.conversation))),
+            'contact', c.contact,
+            -- A record is anybody's: an address of another scheme (javascript:) would run where it is clicked.
+            'url', CASE WHEN t.conversation_url ~* '^https?://'
+                THEN replace(t.conversation_url, '{conversation}', kpi_http.url_encoded(v.conversation)) END),
         jsonb_build_object('channel', coalesce(a.channel, 'no touchpoint'))
     FROM kpi_http.ranges(q, 'after_sales_invited') AS r
     JOIN kpi_fact.after_sales AS a ON a.tenant_no = r.tenant_no AND a.day >= r.first_day AND a.day < r.last_day AND a.at >= r.starts AND a.at < r.ends

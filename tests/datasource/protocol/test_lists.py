@@ -299,3 +299,18 @@ def test_noted_values_are_those_of_the_slices(
     [(dims,)] = connection.execute("SELECT count(DISTINCT dim) FROM kpi_admin.slice_value")
     assert 0 < dims < len(DIMS)
     assert [occurring(*one) for one in asked] == noted
+
+
+def test_only_web_addresses_are_links(
+    database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link runs in the browser of whoever clicks it, and anybody's record may name it."""
+    at = {"at": "2026-03-02T10:00:00Z", "conversation": "v"}
+    records = [
+        {"type": "notification", "tenant": tenant, "id": "e", **at} for tenant in ("good", "bad")
+    ]
+    for tenant, url in (("good", "HTTPS://x/{conversation}"), ("bad", "javascript:alert(1)//")):
+        records.append({"type": "tenant", "id": tenant, "conversation_url": url})
+    client = served(database, records, tmp_path, monkeypatch)
+    rows = listed(client, "after_sales_not_joined", {}, **MARCH)
+    assert {row["tenant"]: row["url"] for row in rows} == {"good": "HTTPS://x/v", "bad": None}
