@@ -178,4 +178,4 @@ class SplitBars(Split):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         roles = palette().roles
         colour = palette().kpis.get(self.kpi, roles["metric"]) if self.kpi else roles["metric"]
-        return self.split(scene, "bargauge", BARS, override("value", fixed(colour)))
+        return self.split(scene, "bargauge", BARS, override("value", {"min": 0} | fixed(colour)))

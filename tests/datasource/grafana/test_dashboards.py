@@ -295,3 +295,12 @@ def test_data_source_keeps_its_token() -> None:
     assert settings["customHealthCheckUrl"].startswith(infinity["url"])
     assert settings["httpHeaderName1"] == "Authorization"
     assert not any(one["editable"] for one in sources)
+
+
+def test_bars_start_at_zero() -> None:
+    """Else the smallest has no length, and 10 beside 20 looks like a twentieth."""
+    bars = [panel for board in BOARDS.values() for panel in shown(board)]
+    for panel in [one for one in bars if one["type"] == "bargauge"]:
+        config = panel["fieldConfig"]
+        found = [one for over in config["overrides"] for one in over["properties"]]
+        assert config["defaults"].get("min") == 0 or {"id": "min", "value": 0} in found
