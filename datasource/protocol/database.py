@@ -5,8 +5,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
@@ -87,15 +88,19 @@ class Pool:
             min_size=0,
             max_size=self._size,
             reconnect_timeout=1.0,
-            configure=self._configure,
+            # Idle ones beyond a burst go back to the database, which has few for everybody.
+            max_idle=60.0,
+            # No method: the pool is held until this object goes, and would hold it in turn.
+            configure=partial(_configure, self._settings),
             open=True,
         )
         weakref.finalize(self, pool.close, timeout=1)  # at the end of the process, too
         return pool
 
-    def _configure(self, connection: Connection) -> None:
-        for name, value in self._settings.items():
-            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+def _configure(settings: Mapping[str, str], connection: Connection) -> None:
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
 
 
 class Database:

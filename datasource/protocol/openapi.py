@@ -108,10 +108,21 @@ def _others() -> list[tuple[str, str, Schema]]:
             *(_parameter(name, several) for name in LISTS),
         ],
     )
+    guide = _operation(
+        "What a dashboard shows, in words.",
+        _answer("The page.", "text/html", text),
+        404,
+        security=[],
+        parameters=[
+            {"name": name, "in": "path", "required": True, "schema": text}
+            for name in ("language", "name")
+        ],
+    )
     return [
         ("/", "get", front),
         ("/session", "post", signed),
         ("/export/{name}.csv", "get", exported),
+        ("/docs/{language}/{name}", "get", guide),
         ("/health", "get", _open("Whether it lives.", "application/json")),
         ("/ready", "get", _open("Whether the numbers are fresh.", "application/json", 429, 503)),
         ("/metrics", "get", _open("Figures for Prometheus.", "text/plain")),

@@ -36,7 +36,7 @@ def operations() -> list[tuple[str, str]]:
 def test_every_path_and_method_is_told(client: Client) -> None:
     app: Flask = client.http.application
     served = {
-        (rule.rule.replace("<name>", "{name}"), method.lower())
+        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
