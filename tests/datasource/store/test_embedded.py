@@ -15,6 +15,7 @@ import pytest
 
 from datasource.store import embedded, keeper
 from datasource.store.errors import StoreError
+from tests.conftest import as_superuser
 
 USER = """
 import sys, time
@@ -83,7 +84,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 def test_starts_and_has_its_settings(home: Path) -> None:
-    with psycopg.connect(embedded.url(home)) as connection:
+    with psycopg.connect(as_superuser(embedded.url(home))) as connection:
         rows = connection.execute("SELECT name, setting FROM pg_settings").fetchall()
         locale = connection.execute(
             "SELECT datlocprovider, datlocale, pg_encoding_to_char(encoding) FROM pg_database "
