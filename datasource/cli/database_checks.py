@@ -62,10 +62,17 @@ FROM (
 WHERE to_regclass(name) IS NULL
 UNION ALL
 SELECT name || '() is missing'
-FROM unnest('{kpi.total,kpi.series,kpi.distribution,kpi.hits,kpi_http.answers,kpi_http.menu}'::text[]) AS f (name)
+FROM unnest('{kpi_http.answers,kpi_http.menu}'::text[]) AS f (name)
 WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = to_regnamespace(split_part(name, '.', 1))
         AND p.proname = split_part(name, '.', 2)
+)
+UNION ALL
+SELECT format('function kpi.%%s(text, %%s, …) is missing', name, range_type)
+FROM unnest('{total,series,distribution,hits}'::text[]) AS f (name), unnest('{timestamptz,date,text}'::regtype[]) AS range_type
+WHERE NOT EXISTS (
+    SELECT FROM pg_catalog.pg_proc AS p
+    WHERE p.pronamespace = to_regnamespace('kpi') AND p.proname = name AND p.proargtypes[1] = range_type::oid
 )
 """
 RIGHTS = """

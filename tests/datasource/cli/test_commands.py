@@ -271,9 +271,11 @@ END
 $$"""
 # What somebody may do to an installation, several things at once, and what check says of it.
 FAULTS = {
+    "function": {
+        "DROP FUNCTION kpi.total(text, text, text, jsonb, text[], text)": "function kpi.total(text",
+    },
     "missing": {
         "DROP VIEW kpi.chat_starts": "there: kpi.chat_starts is missing",
-        "DROP FUNCTION kpi.total": "function kpi.total(text",
         "DROP SCHEMA kpi_http CASCADE": " more; run chatkpi init, then",
         "DROP TABLE kpi_fact.session CASCADE": "slices stand: sessions_",
         "DROP VIEW kpi_hits.leads CASCADE": " more; run chatkpi init, then",

@@ -26,7 +26,6 @@ SPELLED: list[dict[str, Any]] = [
     {"from": 1772323200000, "to": "1775001600000"},
     {"from": "2026-03-01T01:00:00+01:00", "shape": "series", "interval": "auto"},
     {"by": ["device", "device"], "compare": None, "timezone": "browser"},
-    {"requestId": "Q101", "startTime": 1, "intervalMs": 30000, "maxDataPoints": 1200},
 ]
 OTHER: list[dict[str, Any]] = [
     {"filters": {"channel": "c"}},
@@ -78,7 +77,8 @@ def test_queries(fresh: Client) -> None:
         "targets": [{"target": "messages", "refId": "A"}, {"target": "nps", "refId": "B"}],
     }
     first = fresh.post("/query", body)
-    again = fresh.post("/query", {**body, "requestId": "Q2", "targets": body["targets"][::-1]})
+    around = {"requestId": "Q2", "startTime": 1, "intervalMs": 30000, "maxDataPoints": 1200}
+    again = fresh.post("/query", {**body, **around, "targets": body["targets"][::-1]})
     assert hits(fresh) == 2 and again.json == first.json[::-1]
     assert again.headers["X-Range-To"] == first.headers["X-Range-To"]
     renamed = {**body, "targets": [{"target": "messages", "refId": "C"}]}
