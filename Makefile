@@ -14,7 +14,7 @@ demo: install
 # All files that are made from others. `make test` says when one is not up to date.
 generate: install
 	$(BIN)/chatkpi dashboards
-	$(BIN)/python -m datasource.report
+	$(BIN)/python -m datasource.documentation
 
 test: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -122,7 +122,7 @@ def test_a_kpi_a_field_and_a_dimension_are_added(top: Path, run: Run) -> None:
         "red,red,2",
     ]
     subprocess.run(
-        [sys.executable, "-m", "datasource.report"],
+        [sys.executable, "-m", "datasource.documentation"],
         cwd=top,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(top)},
         check=True,

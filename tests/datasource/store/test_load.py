@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from datasource.report.record_docs import example
+from datasource.documentation.record_docs import example
 from datasource.store import lines, turns
 from datasource.store.contract import TYPES
 from datasource.store.errors import StoreError

@@ -8,12 +8,12 @@ import pytest
 
 from datasource.catalog import Catalog
 from datasource.compile import compile_kpis
+from datasource.documentation import dashboard_docs, pages
+from datasource.documentation.lineage import ANY, Lineage, lineage
+from datasource.documentation.record_docs import PATH, example
 from datasource.grafana.boards import read, scenes
 from datasource.grafana.frame import panels_of
 from datasource.grafana.scene import uid
-from datasource.report import dashboard_docs, pages
-from datasource.report.lineage import ANY, Lineage, lineage
-from datasource.report.record_docs import PATH, example
 from datasource.store.contract import TYPES
 from datasource.store.records import parse
 

@@ -1,7 +1,7 @@
 """Pages for people, made from the definitions and the input contract."""
 
 from datasource.catalog import Catalog
-from datasource.report import dashboard_docs, kpi_docs, record_docs
+from datasource.documentation import dashboard_docs, kpi_docs, record_docs
 
 __all__ = ["pages"]
 

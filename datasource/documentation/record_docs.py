@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from datasource.catalog import FAMILIES, Catalog, Kpi
 from datasource.compile import compile_kpis
-from datasource.report.kpi_docs import TEXTS
-from datasource.report.lineage import ANY, Lineage, lineage
+from datasource.documentation.kpi_docs import TEXTS
+from datasource.documentation.lineage import ANY, Lineage, lineage
 from datasource.store.contract import ENTITIES, EVENTS
 from datasource.store.record_type import (
     AT,

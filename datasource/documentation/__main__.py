@@ -1,13 +1,13 @@
 """Write the pages of `docs/` that are made from the package's own tables and definitions.
 
-`python -m datasource.report [FOLDER]` writes them into a folder, by default the present one.
+`python -m datasource.documentation [FOLDER]` writes them into a folder, by default the present one.
 """
 
 import sys
 from pathlib import Path
 
 from datasource.catalog import Catalog
-from datasource.report import pages
+from datasource.documentation import pages
 
 
 def main() -> None:
