@@ -90,6 +90,8 @@ class Reader:
         }.get(get_origin(wanted) or wanted)
         if composed:
             return composed(wanted, told, place)
+        if wanted is float and type(told) is int:
+            return float(told)
         if type(told) is not wanted:
             self.refuse(place, f"expected {wanted.__name__}, got {told!r}")
             return None

@@ -1,7 +1,10 @@
-"""GET /docs/<language>/<dashboard>: what a dashboard shows, in words; needs no token."""
+"""What people read from Grafana: pages on dashboards and on alerts; they need no token."""
+
+from pathlib import Path
 
 from flask import Flask, Response, render_template
 
+from datasource.grafana.alerts import alerts
 from datasource.grafana.guide import guides
 from datasource.protocol.errors import ApiError
 
@@ -12,8 +15,23 @@ FRAME = {
 
 
 def register(app: Flask) -> None:
-    """Add the pages that the dashboards' link Learn opens."""
+    """Add the pages that the dashboards' link Learn opens, and those that alerts link to."""
     app.get("/docs/<language>/<name>", endpoint="guide")(_guide)
+    app.get("/runbooks/<name>", endpoint="runbook")(_runbook)
+
+
+def runbooks_folder() -> Path:
+    """Return the folder of the runbooks: in a checkout's docs, inside the package in a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "runbooks"
+    return inside if inside.is_dir() else package.parent / "docs" / "runbooks"
+
+
+def _runbook(name: str) -> Response:
+    if name not in alerts().rules:
+        raise ApiError(404, "not_found", "There is no such page.")
+    text = (runbooks_folder() / f"{name}.md").read_text(encoding="utf-8")
+    return Response(text, mimetype="text/plain")
 
 
 def _guide(language: str, name: str) -> Response:

@@ -118,11 +118,19 @@ def _others() -> list[tuple[str, str, Schema]]:
             for name in ("language", "name")
         ],
     )
+    runbook = _operation(
+        "What to do about an alert.",
+        _answer("The page.", "text/plain", text),
+        404,
+        security=[],
+        parameters=[{"name": "name", "in": "path", "required": True, "schema": text}],
+    )
     return [
         ("/", "get", front),
         ("/session", "post", signed),
         ("/export/{name}.csv", "get", exported),
         ("/docs/{language}/{name}", "get", guide),
+        ("/runbooks/{name}", "get", runbook),
         ("/health", "get", _open("Whether it lives.", "application/json")),
         ("/ready", "get", _open("Whether the numbers are fresh.", "application/json", 429, 503)),
         ("/metrics", "get", _open("Figures for Prometheus.", "text/plain")),

@@ -150,7 +150,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     q kpi_http.question := kpi_http.fields(asked);
 BEGIN
-    IF q.list IN ('range', 'freshness') THEN
+    IF q.list IN ('range', 'freshness', 'tenants', 'installation') THEN
         RETURN NULL;
     END IF;
     q.bucket := coalesce(q.bucket, 'auto');

@@ -288,7 +288,7 @@ BEGIN
     IF q.list IN ('hits', 'after_sales_tree') THEN
         RETURN (kpi_admin.definition(coalesce(q.kpis[1], 'after_sales_sessions'))).dims;
     ELSIF q.list NOT IN ('nps_answers', 'after_sales_not_joined', 'after_sales_not_engaged', 'modules', 'channels', 'users', 'locations', 'departments',
-        'inboxes', 'experiences', 'folders', 'bots', 'catalog', 'freshness', 'range')
+        'inboxes', 'experiences', 'folders', 'bots', 'catalog', 'freshness', 'range', 'tenants', 'installation')
     THEN
         RAISE EXCEPTION USING ERRCODE = 'KP404', CONSTRAINT = 'unknown_list', MESSAGE = format('there is no list %s', left(q.list, 100));
     END IF;
@@ -343,6 +343,8 @@ BEGIN
             WHEN 'catalog' THEN 'list_catalog()'
             WHEN 'freshness' THEN 'list_freshness()'
             WHEN 'range' THEN 'list_range($1)'
+            WHEN 'tenants' THEN 'list_tenants($1)'
+            WHEN 'installation' THEN 'list_installation()'
             ELSE format('list_entities($1, %L)', CASE q.list WHEN 'inboxes' THEN 'inbox' ELSE rtrim(q.list, 's') END)
         END,
         CASE q.list WHEN 'nps_answers' THEN ' - ''folder''' ELSE '' END

@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from datasource.catalog import DIMS
 from datasource.grafana import check, write
+from datasource.grafana.alerts import alerts
 from tests.datasource.grafana.boards import (
     BOARDS,
     BY_UID,
@@ -53,7 +54,7 @@ def test_files_are_up_to_date() -> None:
 
 
 def test_write_mends_what_check_finds(tmp_path: Path) -> None:
-    assert len(write(tmp_path)) == len(FILES)
+    assert len(write(tmp_path)) == len(FILES) + len(alerts().rules)
     assert check(tmp_path) == []
     [first, *_] = sorted(BOARDS)
     (tmp_path / first).write_text("{}")
