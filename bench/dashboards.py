@@ -58,6 +58,9 @@ def requests(
             rows = jq.compile(boards.filled(program, values)).input_value(rows).first()
         options = [row["__value"] for row in rows]
         values[name] = options if name in ("shown", "experience") else options[0]
+    for annotation in board["annotations"]["list"]:
+        target = annotation["target"]
+        yield target["url"], boards.body(target, values)
     for panel in board["panels"]:
         repeated = panel.get("repeat")
         chosen = values[repeated] if repeated else [""]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from datasource.grafana.panels.base import Panel, panel_number
+from datasource.grafana.panels.tables import Picker, others
 from datasource.grafana.panels.tiles import Tile
 from datasource.grafana.question import (
     ALL,
@@ -25,7 +26,8 @@ from datasource.grafana.strict import SpecError
 from datasource.grafana.words import LANGUAGES, KpiId
 
 START = "start"
-LANGUAGE_NAMES = {"en": "EN", "nl": "NL"}  # short, for the line of controls is full
+HIDDEN, IN_MENU = 2, 3  # where a variable has its picker: nowhere, in the menu ⋮ of the controls
+LANGUAGE_NAMES = {"en": "English", "nl": "Nederlands"}
 
 
 def panels_of(row: Row, others: Sequence[str] = ()) -> list[Panel]:
@@ -33,17 +35,6 @@ def panels_of(row: Row, others: Sequence[str] = ()) -> list[Panel]:
     tiles = [Tile(key=kpi, width=6, kpi=kpi) for kpi in row.tiles]
     more = [Tile(key=kpi, width=6, kpi=KpiId(kpi)) for kpi in others if row.others]
     return [*tiles, *row.panels, *more]
-
-
-def others(scene: Scene) -> list[str]:
-    """Return the KPIs of the dashboard's family that no panel shows."""
-    panels = [panel for row in scene.board.rows for panel in panels_of(row)]
-    shown = {kpi for panel in panels for kpi in panel.shown(scene)}
-    return [
-        kpi_id
-        for kpi_id, kpi in scene.words.catalog.kpis.items()
-        if kpi.family == scene.board.family and kpi_id not in shown
-    ]
 
 
 def placed(scene: Scene, panels: Iterable[Panel], height: int, top: int) -> tuple[list[Json], int]:
@@ -120,7 +111,7 @@ def narrowing(scene: Scene, one: Filter) -> Json:
     label = scene.words.dim(one.dim)
     if one.text:
         empty = {"text": "*", "value": "*"}
-        hidden = {"hide": 2} if one.hidden else {}
+        hidden = {"hide": HIDDEN} if one.hidden else {}
         return {
             "type": "textbox",
             "name": one.dim,
@@ -149,13 +140,14 @@ def choosing(scene: Scene, choice: Choice) -> Json:
     words = scene.words
     titles = {kpi: words.title(kpi) for kpi in scene.chosen}
     first = [*choice.first]
+    has_list = any(isinstance(one, Picker) for row in scene.board.rows for one in row.panels)
     made = {
         "type": "custom",
         "name": choice.variable,
         "label": words["kpis" if choice.several else "kpi"],
         # A comma within a title would end it.
         "query": ", ".join(f"{title.replace(',', ' ')} : {kpi}" for kpi, title in titles.items()),
-        "hide": 0 if choice.several or choice.menu else 2,
+        "hide": HIDDEN if has_list else 0,
     }
     if choice.several:
         texts = [titles[kpi] for kpi in first]
@@ -174,7 +166,7 @@ def variables(scene: Scene) -> list[Json]:
         "regex": "/chatkpi/i",
         "current": {"text": "chatkpi", "value": "chatkpi"},
         # Picked on the start, from where every link takes it along.
-        "hide": 0 if scene.name == START else 2,
+        "hide": 0 if scene.name == START else IN_MENU,
     }
     columns = text("__text", "__value")
     tenants = target({"payload": {"dim": "tenant", "filters": {}}}, columns, url="/variable")
@@ -189,11 +181,14 @@ def variables(scene: Scene) -> list[Json]:
     for row in board.rows:
         for panel in row.panels:
             found += panel.variables(scene)
-    return [*found, query("first", first, hide=2)]
+    return [*found, query("first", first, hide=HIDDEN)]
 
 
 def links(scene: Scene) -> list[Json]:
-    """Return the links of the head: the start, the sisters, entire time, Learn, the language."""
+    """Return the links of the head: the start, the sisters, entire time, Learn, the language.
+
+    The last three are in the menu ⋮ but on the start, for the line of controls is full.
+    """
     words, board = scene.words, scene.board
     own = uid(scene.name, words.language)
     tags = ["chatkpi", words.language, board.family]
@@ -204,14 +199,18 @@ def links(scene: Scene) -> list[Json]:
     if board.family != "home":
         title = words[f"in_{board.family}"]
         found.append({"type": "dashboards", "title": title, "tags": tags, "asDropdown": True})
+    rest: list[Json] = []
     if scene.name != START:
         entire = f"/d/{own}?from=${{first}}&to=now"
-        found.append({"title": words["entire"], "url": entire, "keepTime": False})
-    found.append({"title": words["learn"], "url": learn, "targetBlank": True})
+        rest.append({"title": words["entire"], "url": entire, "keepTime": False})
+    rest.append({"title": words["learn"], "url": learn, "targetBlank": True})
     for language in LANGUAGES:
         if language != words.language:
             url = f"/d/{uid(scene.name, language)}"
-            found.append({"title": LANGUAGE_NAMES[language], "url": url})
+            rest.append({"title": LANGUAGE_NAMES[language], "url": url})
+    found += (
+        rest if scene.name == START else [one | {"placement": "inControlsMenu"} for one in rest]
+    )
     return [{"type": "link", "keepTime": True, "includeVars": True} | one for one in found]
 
 

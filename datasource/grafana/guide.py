@@ -5,7 +5,8 @@ from functools import cache
 
 from datasource.catalog import Catalog
 from datasource.grafana.boards import read, scenes
-from datasource.grafana.frame import others, panels_of
+from datasource.grafana.frame import panels_of
+from datasource.grafana.panels.tables import others
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import LANGUAGES
 
@@ -55,7 +56,7 @@ def guide_of(scene: Scene) -> Guide:
     language, sections = scene.words.language, list[Section]()
     for row in scene.board.rows:
         if row.heading:
-            headed = tuple(others(scene)) if row.others else ()
+            headed = others(scene) if row.others else ()
             sections.append(Section(scene.words[row.heading], (), headed))
         for panel in panels_of(row):
             made = panel.build(scene)

@@ -12,6 +12,7 @@ from datasource.grafana.words import DimName, KpiId, Words, toml
 
 Bands = dict[str, str]
 MOMENT = "time:YYYY-MM-DD HH:mm"
+DATE = "time:YYYY-MM-DD"
 UNITS = {"minutes": ("suffix: min", 1), "percent": ("percent", 1), "score -100..100": ("locale", 1)}
 COUNT = ("locale", 0)  # the unit `short` turns 1,395 into "1 K"
 
@@ -20,6 +21,7 @@ COUNT = ("locale", 0)  # the unit `short` turns 1,395 into "1 K"
 class Palette:
     """The colours of `palette.toml`, by what they mean."""
 
+    slices: tuple[str, ...]
     kpis: dict[KpiId, str]
     roles: dict[str, str]
     values: dict[DimName, dict[str, str]]
@@ -110,13 +112,6 @@ def mapped(texts: Mapping[str, str]) -> list[Json]:
 def worded(words: Words, dim: str) -> list[Json]:
     """Return the value mappings that show a dimension's values in words."""
     return mapped(words.values(dim))
-
-
-def coloured(words: Words, dim: str) -> list[Json]:
-    """Return overrides that give the series named after a dimension's values their colours."""
-    texts = words.values(dim)
-    colours = palette().values.get(DimName(dim), {})
-    return [override(texts.get(value, value), fixed(colour)) for value, colour in colours.items()]
 
 
 def organized(*order: str, hidden: Sequence[str] = (), titles: Mapping[str, str] = {}) -> Json:

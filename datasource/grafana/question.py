@@ -11,6 +11,7 @@ Json = dict[str, Any]
 PLUGIN = "yesoreyeram-infinity-datasource"
 PROXY = "/api/datasources/proxy/uid/${datasource}"  # Grafana's way to the server keeps the token
 SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
+DASHBOARD = {"type": "datasource", "uid": "-- Dashboard --"}  # Grafana's own
 ALL = '["*"]'  # the value of a variable that narrows nothing
 
 
@@ -106,6 +107,21 @@ class Question:
         return f"{PROXY}/export/{name}.csv?" + "&".join(f"{key}={text}" for key, text in fields)
 
 
+def together(questions: Mapping[str, Question]) -> Json:
+    """Return the fields of POST /query that asks questions at once, each named by its key.
+
+    They are about the dashboard's time range and differ in anything else.
+    """
+    targets = []
+    for name, one in questions.items():
+        fields = one.body()
+        kpi = fields.pop("kpi")
+        payload = {key: fields[key] for key in fields if key not in ("from", "to", "timezone")}
+        targets.append({"refId": name, "target": kpi, "payload": payload})
+    span = {"from": str(FROM), "to": str(TO)}
+    return {"range": span, "timezone": str(ZONE), "targets": targets}
+
+
 ColumnType = Literal["number", "string", "timestamp_epoch"]
 
 
@@ -170,6 +186,47 @@ def target(
         "root_selector": jq,
         "columns": [column.written() for column in columns],
     }
+
+
+# Of answers of POST /query: one that was refused fails the panel, which then says so.
+ANSWERED = "map(if .error then error(.target) else . end)"
+# From series to rows, a point in time each, with a field a series.
+BY_TIME = (
+    f"{ANSWERED} "
+    "| [.[] | .refId as $name | .datapoints[] | {time: .[1], name: $name, value: .[0]}] "
+    "| group_by(.time) "
+    "| map(reduce .[] as $point ({time: .[0].time}; .[$point.name] = $point.value))"
+)
+# From totals to one row, with a field a total and one for the total before it.
+BEFORE = " before"
+SIDE_BY_SIDE = (
+    f"{ANSWERED} | [map({{(.refId): .rows[0][0], "
+    f"(.refId + {json.dumps(BEFORE)}): .rows[0][1]}}) | add]"
+)
+
+
+def series_target(questions: Mapping[str, Question], *, jq: str = "") -> Json:
+    """Return a target of several series over time, whose frame has a column for each by its key.
+
+    `jq`: a program that changes the rows, a point in time each, before the columns are read.
+    """
+    program = f"{BY_TIME} | {jq}" if jq else BY_TIME
+    columns = [TIME, *numbers(*questions)]
+    return target(together(questions), columns, url="/query", is_series=True, jq=program)
+
+
+def totals_target(questions: Mapping[str, Question]) -> Json:
+    """Return a target of totals that are compared with those before.
+
+    Its frame has a row, with columns by their keys and by their keys and BEFORE.
+    """
+    columns = numbers(*(column for name in questions for column in (name, name + BEFORE)))
+    return target(together(questions), columns, url="/query", jq=SIDE_BY_SIDE)
+
+
+def answer_of(panel: int) -> Json:
+    """Return a target that shows what another panel of the dashboard, named by its id, asked."""
+    return {"refId": "A", "datasource": DASHBOARD, "panelId": panel}
 
 
 def inline(rows: Sequence[Mapping[str, object]], columns: Sequence[Column], ref: str) -> Json:

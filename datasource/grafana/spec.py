@@ -37,8 +37,8 @@ class Choice:
 
     `variable`: its name. Links take variables along, so dashboards that share a name share the
     KPIs. `kpis`, or all there are when it is `every` one. `first`: those that are picked at
-    first. One is picked from a list of the kind `picker`, so its variable has no picker of its
-    own, unless `menu` says so.
+    first. Where the dashboard has a list of the kind `picker`, its variable has no picker of its
+    own.
     """
 
     variable: str
@@ -46,7 +46,6 @@ class Choice:
     kpis: tuple[KpiId, ...] = ()
     every: bool = False
     several: bool = False
-    menu: bool = False
 
     def __post_init__(self) -> None:
         if self.every == bool(self.kpis):

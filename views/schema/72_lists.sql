@@ -94,11 +94,19 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     )
 $$;
 
--- Dimensions with the names of their values beside them.
+-- Return dimensions with the names of their values beside them.
 CREATE FUNCTION kpi_http.named(dims jsonb, tenants integer[]) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT dims || coalesce(jsonb_object_agg(d.dim || '_name', kpi_http.label(d.dim, dims ->> d.dim, tenants)), '{}')
-    FROM kpi_admin.dim AS d WHERE dims ? d.dim AND d.entity IS NOT NULL
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found jsonb := dims;
+    entity_dim text;
+BEGIN
+    FOR entity_dim IN SELECT d.dim FROM kpi_admin.dim AS d WHERE d.entity IS NOT NULL AND dims ? d.dim LOOP
+        found := found || jsonb_build_object(
+            entity_dim || '_name', kpi_http.label(entity_dim, dims ->> entity_dim, tenants));
+    END LOOP;
+    RETURN found;
+END
 $$;
 
 -- Return the ranges that a list of things in time is of: those of a KPI that counts them.
@@ -123,16 +131,23 @@ CREATE TYPE kpi_http.thing_row AS (tenant_no integer, cells json, dims jsonb);
 
 CREATE FUNCTION kpi_http.list_nps_answers(q kpi_http.question) RETURNS SETOF kpi_http.thing_row
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.tenant_no, json_build_object('time', kpi_http.ms(e.at), 'id', e.id, 'name', kpi_http.label('experience', coalesce(e.experience, 'no experience'), ARRAY[e.tenant_no]), 'text', d.text),
-        jsonb_build_object('experience', coalesce(e.experience, 'no experience'), 'score', e.score, 'segment',
-            CASE WHEN e.score <= 6 THEN 'detractors' WHEN e.score <= 8 THEN 'passives' ELSE 'promoters' END,
+    SELECT r.tenant_no,
+        json_build_object('time', kpi_http.ms(a.at), 'id', a.id,
+            'name', coalesce(x.name, a.experience, 'no experience'), 'text', a.text),
+        jsonb_build_object('experience', coalesce(a.experience, 'no experience'), 'score', a.score, 'segment',
+            CASE WHEN a.score <= 6 THEN 'detractors' WHEN a.score <= 8 THEN 'passives' ELSE 'promoters' END,
             'folder', coalesce(x.folder, 'no folder'))
     FROM kpi_http.ranges(q, 'nps_answers') AS r
-    JOIN kpi_fact.event AS e ON e.tenant_no = r.tenant_no AND e.kind = 'nps' AND e.day >= r.first_day AND e.day < r.last_day AND e.at >= r.starts AND e.at < r.ends
-    JOIN kpi_data.event AS d ON d.tenant_no = e.tenant_no AND d.id = e.id
-    LEFT JOIN kpi_data.experience AS x ON x.tenant_no = e.tenant_no AND x.id = e.experience
-    WHERE d.text IS NOT NULL
-    ORDER BY e.at DESC, e.id COLLATE "C" DESC
+    -- OFFSET 0: asked as a join, a plan made before the ranges are known reads every tenant's answers of all times.
+    CROSS JOIN LATERAL (
+        SELECT e.at, e.id, e.experience, e.score, d.text
+        FROM kpi_fact.event AS e JOIN kpi_data.event AS d ON d.tenant_no = e.tenant_no AND d.id = e.id
+        WHERE e.tenant_no = r.tenant_no AND e.kind = 'nps' AND e.day >= r.first_day AND e.day < r.last_day
+            AND e.at >= r.starts AND e.at < r.ends AND d.text IS NOT NULL
+        OFFSET 0
+    ) AS a
+    LEFT JOIN kpi_data.experience AS x ON x.tenant_no = r.tenant_no AND x.id = a.experience
+    ORDER BY a.at DESC, a.id COLLATE "C" DESC
 $$;
 
 CREATE FUNCTION kpi_http.url_encoded(part text) RETURNS text
@@ -326,13 +341,24 @@ BEGIN
     THEN
         PERFORM kpi_admin.refuse('unknown_segment', 'there is no such segment', 'It is detractors, passives or promoters.');
     END IF;
+    -- Many things have the same dimensions, which are named once.
     RETURN QUERY EXECUTE format(
-        'SELECT ''{'' || concat_ws('','', CASE WHEN $3 AND l.tenant_no IS NOT NULL THEN (
-                SELECT format(''"tenant":%%s,"tenant_name":%%s'', to_json(t.id), to_json(t.name)) FROM kpi_admin.entity AS t WHERE t.kind = ''tenant'' AND t.tenant_no = l.tenant_no
-            ) END, substr(l.cells::text, 2, length(l.cells::text) - 2), nullif(substr(d.dims, 2, length(d.dims) - 2), '''')) || ''}''
-         FROM kpi_http.%s WITH ORDINALITY AS l (tenant_no, cells, dims, no), LATERAL (SELECT kpi_http.named(l.dims%s, ARRAY[l.tenant_no])::text AS dims) AS d
-         WHERE $4 OR kpi_http.meets(l.dims, $2)
-         ORDER BY l.no LIMIT 10000',
+        'WITH things AS MATERIALIZED (
+            SELECT l.* FROM kpi_http.%s WITH ORDINALITY AS l (tenant_no, cells, dims, no)
+            WHERE $4 OR kpi_http.meets(l.dims, $2) ORDER BY l.no LIMIT 10000
+        ), named AS MATERIALIZED (
+            SELECT t.tenant_no, t.dims, kpi_http.named(t.dims%s, ARRAY[t.tenant_no])::text AS names
+            FROM (SELECT DISTINCT things.tenant_no, things.dims FROM things) AS t
+        ), tenants AS MATERIALIZED (
+            SELECT e.tenant_no, format(''"tenant":%%s,"tenant_name":%%s'', to_json(e.id), to_json(e.name)) AS tenant
+            FROM kpi_admin.entity AS e WHERE $3 AND e.kind = ''tenant''
+        )
+        SELECT ''{'' || concat_ws('','', o.tenant, substr(l.cells::text, 2, length(l.cells::text) - 2),
+            nullif(substr(n.names, 2, length(n.names) - 2), '''')) || ''}''
+        FROM things AS l
+        JOIN named AS n ON n.dims = l.dims AND n.tenant_no IS NOT DISTINCT FROM l.tenant_no
+        LEFT JOIN tenants AS o ON o.tenant_no = l.tenant_no
+        ORDER BY l.no',
         CASE q.list
             WHEN 'nps_answers' THEN 'list_nps_answers($1)'
             WHEN 'after_sales_not_joined' THEN 'list_after_sales($1)'

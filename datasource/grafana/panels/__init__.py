@@ -14,7 +14,7 @@ from datasource.grafana.panels.charts import (
 from datasource.grafana.panels.modules import ModuleDetails, Modules, ModuleTiles
 from datasource.grafana.panels.nps import Answers, Scores
 from datasource.grafana.panels.shares import Bars, Ring, SplitBars, SplitRing
-from datasource.grafana.panels.tables import Conversations, Groups, Matrix, Picker
+from datasource.grafana.panels.tables import Conversations, Groups, Matrix, Others, Picker
 from datasource.grafana.panels.texts import About, Directory, Freshness, Questions, Words
 from datasource.grafana.panels.tiles import AsOf, Tile
 from datasource.grafana.panels.tree import LocationTree, Tree
@@ -41,6 +41,7 @@ KINDS: dict[str, type[Panel]] = {
     "modules": Modules,
     "months": Months,
     "number": Number,
+    "others": Others,
     "picker": Picker,
     "questions": Questions,
     "ring": Ring,

@@ -111,6 +111,12 @@ def links(scene: Scene, kpis: Sequence[str | Variable], question: Question) -> l
     return found
 
 
+def picked(scene: Scene, others: Sequence[str]) -> Json:
+    """Return the transformation that keeps the picked metrics' fields, and the others named."""
+    kept = f"^({'|'.join(others)}|{scene.metric.formatted('pipe')})$"
+    return {"id": "filterFieldsByName", "options": {"include": {"pattern": kept}}}
+
+
 def jq_words(words: Words, dim: str, field: str) -> str:
     """Return a jq program that puts words in place of a dimension's values in a field of rows."""
     texts = json.dumps(words.values(dim), ensure_ascii=False)

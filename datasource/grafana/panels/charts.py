@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from datasource.grafana.looks import fixed, named, organized, override, palette
-from datasource.grafana.panels.base import Panel, jq_words, links
-from datasource.grafana.question import TIME, VALUE, Column, Json, target
+from datasource.grafana.panels.base import Panel, jq_words, links, picked
+from datasource.grafana.question import TIME, VALUE, Column, Json, Question, series_target, target
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import DimName, KpiId
 
@@ -31,6 +31,7 @@ STACKED: Json = BARS | {"fillOpacity": 70, "stacking": {"mode": "normal", "group
 # A panel that asks for the last seven whole days shows these, whatever range is chosen.
 LAST_DAYS: Json = {"timeFrom": "8d", "hideTimeOverride": True}
 # Months stand at their middle: a month's first instant is another month's in other zones.
+MONTH = {"unit": "time:MMMM YYYY"}  # in the language of Grafana's user
 HALF_A_MONTH = "map(.time += 1296000000)"
 
 
@@ -52,17 +53,14 @@ class Lines(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         kpis = self.shown(scene)
         questions = {kpi: scene.question([kpi], shape=self.shape) for kpi in kpis}
-        targets = [
-            target(asked, [TIME, Column("value", text=kpi)], ref=kpi, is_series=True)
-            for kpi, asked in questions.items()
-        ]
         return self.made(
             scene,
             "timeseries",
-            targets,
+            [series_target(questions)],
             options=OPTIONS,
             fields=drawn(),
             overrides=named(scene.words, kpis),
+            transformations=[organized("time", *kpis)],
             links=links(scene, kpis, scene.question(kpis, shape=self.shape)),
         )
 
@@ -77,11 +75,9 @@ class ChosenLines(Lines):
         return scene.chosen
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
-        picked = {
-            "id": "filterByRefId",
-            "options": {"include": f"/^(?:{scene.metric.formatted('pipe')})$/"},
-        }
-        return super().build(scene) | {"transformations": [picked]}
+        made = super().build(scene)
+        kept = picked(scene, ["time"])
+        return made | {"transformations": [*made["transformations"], kept]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,27 +171,22 @@ class Months(Panel):
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
-        asked = scene.question([self.kpi], shape="series")
+        drawn_in_order = (self.potential, self.kpi)
+        questions: dict[str, Question] = {
+            kpi: scene.question([kpi], shape="series") for kpi in drawn_in_order
+        }
         overrides = named(words, self.shown(scene))
         overrides += [override(self.potential, {"custom": BARS})]
-        overrides += [override(self.kpi, {"custom": LINE})]
+        overrides += [override(self.kpi, {"custom": LINE}), override("time", MONTH)]
         return self.made(
             scene,
             "timeseries",
-            [
-                target(
-                    scene.question([kpi], shape="series"),
-                    [TIME, Column("value", text=kpi)],
-                    ref=kpi,
-                    is_series=True,
-                    jq=HALF_A_MONTH,
-                )
-                for kpi in (self.potential, self.kpi)
-            ],
+            [series_target(questions, jq=HALF_A_MONTH)],
             options=OPTIONS,
             fields=drawn(),
             overrides=overrides,
-            links=links(scene, self.shown(scene), asked),
+            transformations=[organized("time", *questions)],
+            links=links(scene, self.shown(scene), questions[self.kpi]),
         )
 
 
@@ -215,23 +206,22 @@ class StackedMonths(Panel):
         by_kind = scene.question([self.kpi], shape="series", by=[self.dim])
         expected = scene.question([self.benchmark], shape="series")
         overrides = named(words, [self.benchmark])
-        overrides += [override(self.benchmark, {"custom": LINE})]
-        targets = []
+        overrides += [override(self.benchmark, {"custom": LINE}), override("time", MONTH)]
+        questions = {}
         for value, name in words.values(self.dim).items():
-            narrowed = replace(by_kind, by=(), filters={**by_kind.filters, self.dim: value})
-            columns = [TIME, Column("value", text=value)]
-            targets.append(target(narrowed, columns, ref=value, is_series=True, jq=HALF_A_MONTH))
+            filters = {**by_kind.filters, self.dim: value}
+            questions[value] = replace(by_kind, by=(), filters=filters)
             colour = palette().values[self.dim][value]
             stacked = {"displayName": name, **fixed(colour), "custom": STACKED}
             overrides.append(override(value, stacked))
-        columns = [TIME, Column("value", text=self.benchmark)]
-        line = target(expected, columns, ref=self.benchmark, is_series=True, jq=HALF_A_MONTH)
+        questions[self.benchmark] = expected
         return self.made(
             scene,
             "timeseries",
-            [*targets, line],
+            [series_target(questions, jq=HALF_A_MONTH)],
             options=OPTIONS,
             fields=drawn(),
             overrides=overrides,
+            transformations=[organized("time", *questions)],
             links=links(scene, [self.kpi], by_kind) + links(scene, [self.benchmark], expected),
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from datasource.grafana.looks import MOMENT, bands, link, organized, override, palette, sorted_by
+from datasource.grafana.looks import DATE, bands, link, organized, override, palette, sorted_by
 from datasource.grafana.panels.base import Panel, links
 from datasource.grafana.question import (
     TIME,
@@ -104,7 +104,7 @@ class Answers(Panel):
         score = {
             "displayName": words.dim("score"),
             "custom": {
-                "width": 80,
+                "width": 65,
                 "align": "center",
                 "cellOptions": {"type": "color-background", "mode": "basic"},
             },
@@ -118,7 +118,7 @@ class Answers(Panel):
             overrides=[
                 override(
                     "time",
-                    {"displayName": words["time"], "unit": MOMENT, "custom": {"width": 150}},
+                    {"displayName": words["time"], "unit": DATE, "custom": {"width": 95}},
                 ),
                 override("score", score),
                 override(

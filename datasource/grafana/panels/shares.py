@@ -1,13 +1,13 @@
 """Totals side by side: bars, and rings of shares."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from datasource.grafana.looks import (
     COUNT,
-    coloured,
     fixed,
-    mapped,
     named,
     organized,
     override,
@@ -15,7 +15,7 @@ from datasource.grafana.looks import (
     sorted_by,
     worded,
 )
-from datasource.grafana.panels.base import Panel, links
+from datasource.grafana.panels.base import Panel, jq_words, links
 from datasource.grafana.question import VALUE, Json, Question, numbers, target, text
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import DimName, KpiId
@@ -36,23 +36,51 @@ BARS: Json = {
 }
 Legend = Literal["bottom", "right"]  # at the right of a panel that is low and wide
 RING: Json = {
-    "pieType": "donut",
+    "pieType": "pie",  # a ring is too thin for the labels
     "displayLabels": ["percent"],
     "tooltip": {"mode": "single"},
-    "reduceOptions": OF_ROWS,
+    "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
 }
-# From a row of KPIs to a row a KPI: the fields `Field` and `Last`.
-TURNED: Json = {"id": "reduce", "options": {"mode": "seriesToRows", "reducers": ["last"]}}
+# Of a row a slice: a field of its own, for a field has a colour.
+SLICES: Json = {
+    "id": "rowsToFields",
+    "options": {
+        "mappings": [
+            {"fieldName": "name", "handlerKey": "field.name"},
+            {"fieldName": "value", "handlerKey": "field.value"},
+            {"fieldName": "colour", "handlerKey": "color"},
+        ]
+    },
+}
+SLICE_COLUMNS = [*text("name", "colour"), VALUE]
 
 
 def ring(legend: Legend) -> Json:
-    """Return the options of a ring, whose legend and tooltip tell the absolute numbers."""
-    shown = {"displayMode": "table", "showLegend": True, "values": ["value"]}
+    """Return the options of a ring; its legend repeats the shares, for the small slices.
+
+    Grafana has a word above the legend's absolute numbers in English only: the tooltip has them.
+    """
+    shown = {"displayMode": "list", "showLegend": True, "values": ["percent"]}
     return RING | {"legend": shown | {"placement": legend}}
 
 
+def slices(rows: str, colours: Mapping[str, str]) -> str:
+    """Return a jq program that gives the rows of another their colours, and leaves out nothings.
+
+    Its rows have `id`, `name` and `value`; `colours` are by id. What has none gets one of the
+    palette's own by its place, the largest first.
+    """
+    own = json.dumps(palette().slices)
+    known = json.dumps(dict(colours), ensure_ascii=False)
+    return (
+        f"{own} as $own | {known} as $known | {rows} "
+        "| map(select(.value != null and .value != 0)) | sort_by(-.value) | to_entries "
+        "| map(.value + {colour: ($known[.value.id] // $own[.key % ($own | length)])})"
+    )
+
+
 def without_nothing(name: str) -> Json:
-    """Return the transformation that leaves out rows of 0: a ring of nothing then says so."""
+    """Return the transformation that leaves out rows of 0."""
     zero = {"fieldName": name, "config": {"id": "equal", "options": {"value": 0}}}
     return {
         "id": "filterByValue",
@@ -104,22 +132,17 @@ class Ring(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words, kpis = scene.words, self.kpis
         asked = scene.question(kpis, shape="total")
-        texts: dict[str, str] = {kpi: words.title(kpi) for kpi in kpis}
-        colours = [
-            override(texts[kpi], fixed(palette().kpis[kpi]))
-            for kpi in kpis
-            if kpi in palette().kpis
-        ]
+        names = json.dumps([{"id": kpi, "name": words.title(kpi)} for kpi in kpis])
+        rows = f".[0] as $answer | {names} | map(. + {{value: $answer[.id]}})"
+        colours: dict[str, str] = {
+            kpi: palette().kpis[kpi] for kpi in kpis if kpi in palette().kpis
+        }
         return self.made(
             scene,
             "piechart",
-            [target(asked, numbers(*kpis))],
+            [target(asked, SLICE_COLUMNS, jq=slices(rows, colours))],
             options=ring(self.legend),
-            overrides=[
-                override("Field", {"mappings": mapped(texts)}),
-                *colours,
-            ],
-            transformations=[organized(*kpis), TURNED, without_nothing("Last")],
+            transformations=[SLICES],
             links=links(scene, kpis, asked),
         )
 
@@ -140,24 +163,12 @@ class Split(Panel):
             return scene.question([self.kpi], shape="total", by=[self.dim])
         return scene.question_on_metric(shape="total", by=[self.dim])
 
-    def split(self, scene: Scene, kind: str, options: Json, *overrides: Json) -> Json:
-        """Return the panel, of one of Grafana's kinds."""
-        words, asked = scene.words, self.asked(scene)
-        name = f"{self.dim}_name"
-        title = words["by"].format(
+    def heading(self, scene: Scene) -> str:
+        """Return the panel's title unless the file has one."""
+        words = scene.words
+        return words["by"].format(
             words.title(self.kpi) if self.kpi else scene.metric.formatted("text"),
             words.dim(self.dim).lower(),
-        )
-        return self.made(
-            scene,
-            kind,
-            [target(asked, [*text(name), VALUE])],
-            title=title,
-            options=options | {"reduceOptions": OF_ROWS},
-            fields={"unit": COUNT[0]},
-            overrides=[override(name, {"mappings": worded(words, self.dim)}), *overrides],
-            transformations=[sorted_by("value", largest_first=True), without_nothing("value")],
-            links=links(scene, [self.kpi or scene.metric], asked),
         )
 
 
@@ -168,7 +179,20 @@ class SplitRing(Split):
     legend: Legend = "bottom"
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
-        return self.split(scene, "piechart", ring(self.legend), *coloured(scene.words, self.dim))
+        asked, name = self.asked(scene), f"{self.dim}_name"
+        worded = jq_words(scene.words, self.dim, name) or "."
+        rows = f"{worded} | map({{id: .{self.dim}, name: .{name}, value}})"
+        colours = palette().values.get(self.dim, {})
+        return self.made(
+            scene,
+            "piechart",
+            [target(asked, SLICE_COLUMNS, jq=slices(rows, colours))],
+            title=self.heading(scene),
+            options=ring(self.legend),
+            fields={"unit": COUNT[0]},
+            transformations=[SLICES],
+            links=links(scene, [self.kpi or scene.metric], asked),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,4 +202,18 @@ class SplitBars(Split):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         roles = palette().roles
         colour = palette().kpis.get(self.kpi, roles["metric"]) if self.kpi else roles["metric"]
-        return self.split(scene, "bargauge", BARS, override("value", {"min": 0} | fixed(colour)))
+        asked, name = self.asked(scene), f"{self.dim}_name"
+        return self.made(
+            scene,
+            "bargauge",
+            [target(asked, [*text(name), VALUE])],
+            title=self.heading(scene),
+            options=BARS | {"reduceOptions": OF_ROWS},
+            fields={"unit": COUNT[0]},
+            overrides=[
+                override(name, {"mappings": worded(scene.words, self.dim)}),
+                override("value", {"min": 0} | fixed(colour)),
+            ],
+            transformations=[sorted_by("value", largest_first=True), without_nothing("value")],
+            links=links(scene, [self.kpi or scene.metric], asked),
+        )

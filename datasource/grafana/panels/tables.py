@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datasource.grafana.looks import (
+    COUNT,
     MOMENT,
     link,
     named,
@@ -38,7 +39,10 @@ def column(title: str, width: int = 0, **more: Any) -> Json:
 
 @dataclass(frozen=True, kw_only=True)
 class Picker(Panel):
-    """The metrics to pick from, with totals and definitions; the picked one is marked."""
+    """The metrics to pick from, with totals and definitions; those that are picked are marked.
+
+    A click picks another one; where several can be picked, it adds one or takes it away.
+    """
 
     def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
         return scene.chosen
@@ -49,13 +53,19 @@ class Picker(Panel):
         metrics = [
             {"kpi": kpi, "title": words.title(kpi), "about": words.about(kpi)} for kpi in kpis
         ]
+        variable = scene.metric.name
+        several = bool(scene.board.choice and scene.board.choice.several)
+        toggled = "(if .on then $picked - [.kpi] else $picked + [.kpi] end)"
+        after = f"{toggled} | if . == [] then $picked else . end" if several else "[.kpi]"
         marked = (
-            f".[0] as $answer | {json.dumps(metrics, ensure_ascii=False)} | map(. + "
-            f"{{value: $answer[.kpi], title: ((if .kpi == {scene.metric} then "
-            '"●" else "○" end)'
-            ' + "  " + .title)})'
+            f".[0] as $answer | {picked_list(scene)} as $picked "
+            f"| {json.dumps(metrics, ensure_ascii=False)} "
+            "| map(. + {value: $answer[.kpi]}) "
+            "| map(. + {on: (.kpi as $one | $picked | index([$one]) != null)}) "
+            f'| map(. + {{picks: ({after} | join("&var-{variable}=")), '
+            'title: ((if .on then "●" else "○" end) + "  " + .title)})'
         )
-        pick = scene.url(scene.name, {scene.metric.name: "${__data.fields.kpi}"})
+        pick = scene.url(scene.name, {variable: "${__data.fields.picks:raw}"})
         title = {
             "custom": {"tooltip": {"field": "about", "placement": "right"}, "minWidth": 120},
             "links": [link(words["pick"], pick)],
@@ -63,16 +73,87 @@ class Picker(Panel):
         return self.made(
             scene,
             "table",
-            [target(asked, [*text("kpi", "title", "about"), *numbers("value")], jq=marked)],
+            [target(asked, [*text("picks", "title", "about"), *numbers("value")], jq=marked)],
             title=words["metrics"],
             options=OPTIONS | {"showHeader": False},
             overrides=[
-                override("kpi", HIDDEN),
+                override("picks", HIDDEN),
                 override("about", HIDDEN),
                 override("title", title),
-                override("value", {"custom": {"width": 70, "align": "right"}}),
+                override("value", {"custom": {"width": 65, "align": "right"}}),
             ],
-            transformations=[organized("title", "value", "kpi", "about")],
+            transformations=[organized("title", "value", "picks", "about")],
+            links=links(scene, kpis, asked),
+        )
+
+
+def picked_list(scene: Scene) -> str:
+    """Return the picked metrics as a JSON list."""
+    if scene.board.choice and scene.board.choice.several:
+        return scene.metric.formatted("json")
+    return f"[{scene.metric}]"
+
+
+def others(scene: Scene) -> tuple[str, ...]:
+    """Return the KPIs of the dashboard's family that no panel of another kind shows."""
+    rows = scene.board.rows
+    panels = [one for row in rows for one in row.panels if not isinstance(one, Others)]
+    known: set[str] = {kpi for row in rows for kpi in row.tiles}
+    known |= {kpi for panel in panels for kpi in panel.shown(scene)}
+    return tuple(
+        kpi_id
+        for kpi_id, kpi in scene.words.catalog.kpis.items()
+        if kpi.family == scene.board.family and kpi_id not in known
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Others(Panel):
+    """The KPIs of the dashboard's family that no other panel shows, as far as they have data."""
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return others(scene)
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words, kpis = scene.words, self.shown(scene)
+        asked = scene.question(kpis, shape="total")
+        for kpi in kpis:
+            if missing := scene.filters(words.catalog.kpis[kpi].dims).keys() - asked.filters.keys():
+                raise ValueError(f"{kpi} would not be narrowed by {', '.join(missing)}")
+        units = {"minutes": "min", "percent": "%"}
+        known = [
+            {
+                "kpi": kpi,
+                "name": words.title(kpi),
+                "about": words.about(kpi),
+                "unit": units.get(words.catalog.kpis[kpi].unit, ""),
+            }
+            for kpi in kpis
+        ]
+        rows = (
+            f".[0] as $answer | {json.dumps(known, ensure_ascii=False)} "
+            "| map(. + {value: $answer[.kpi]}) | map(select(.value != null and .value != 0))"
+        )
+        behind = scene.behind("${__data.fields.kpi}", asked)
+        name = {
+            **column(words["kpi"]),
+            "custom": {"tooltip": {"field": "about", "placement": "right"}},
+            "links": [link(words["behind"].format("${__data.fields.name}"), behind)],
+        }
+        return self.made(
+            scene,
+            "table",
+            [target(asked, [*text("kpi", "name", "about", "unit"), *numbers("value")], jq=rows)],
+            options=OPTIONS,
+            fields={"unit": COUNT[0], "decimals": None},
+            overrides=[
+                override("kpi", HIDDEN),
+                override("about", HIDDEN),
+                override("name", name),
+                override("value", column(words["number"], 110)),
+                override("unit", {"displayName": " ", "mappings": [], "custom": {"width": 50}}),
+            ],
+            transformations=[organized("name", "value", "unit", "kpi", "about")],
             links=links(scene, kpis, asked),
         )
 
@@ -143,6 +224,9 @@ class Groups(Panel):
             "mappings": worded(words, dim),
         }
         overrides = [override(dim, HIDDEN), *named(words, kpis, nothing="–")]
+        overrides += [
+            override(kpi, {"custom": {"minWidth": width_of(words.title(kpi))}}) for kpi in kpis
+        ]
         if self.opens:
             url = scene.url(self.opens, {dim: f"${{__data.fields.{dim}:percentencode}}"})
             named_dim["links"] = [link(words["open"], url)]
@@ -172,6 +256,11 @@ class Groups(Panel):
             transformations=steps,
             links=links(scene, kpis, asked),
         )
+
+
+def width_of(title: str) -> int:
+    """Return the pixels that a column has at least: its title's longest word is not cut."""
+    return max(80, 24 + 8 * max(map(len, title.split())))
 
 
 def with_value(name: str) -> Json:

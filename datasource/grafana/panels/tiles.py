@@ -12,8 +12,16 @@ from datasource.grafana.looks import (
     palette,
     tint,
 )
-from datasource.grafana.panels.base import Panel, links
-from datasource.grafana.question import VALUE, Column, Json, Question, numbers, target
+from datasource.grafana.panels.base import Panel, links, panel_number
+from datasource.grafana.question import (
+    BEFORE,
+    Json,
+    Question,
+    answer_of,
+    numbers,
+    target,
+    totals_target,
+)
 from datasource.grafana.scene import Scene
 from datasource.grafana.words import KpiId
 
@@ -57,7 +65,10 @@ def tinted(scene: Scene, tints: Bands) -> Json:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile(Panel):
-    """A KPI's total over the range, with its change from the period before."""
+    """A KPI's total over the range, with its change from the period before.
+
+    The first tile of a dashboard asks for all that it shows at first; the others show its answer.
+    """
 
     kpi: KpiId
 
@@ -66,7 +77,6 @@ class Tile(Panel):
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
-        asked = scene.question([self.kpi], shape="total", compare="previous")
         is_score = words.catalog.kpis[self.kpi].counting == "score"
         overrides = []
         options = OPTIONS | {"showPercentChange": not is_score}
@@ -76,17 +86,57 @@ class Tile(Panel):
                 override("value", {"displayName": words.title(self.kpi)}),
                 override("difference", {"displayName": words["difference"], **signed()}),
             ]
-        return self.made(
+        asked = self.target(scene)
+        made = self.made(
             scene,
             "stat",
-            [target(asked, [VALUE, Column("previous")])],
+            [asked],
             about=f"{words.about(self.kpi)}\n\n{words['compared']}",
             options=options,
             fields=tinted(scene, palette().tint(self.kpi)),
             overrides=overrides,
-            transformations=DIFFERENCE if is_score else CHANGE,
-            links=links(scene, [self.kpi], asked),
+            transformations=[*columns_of(self.kpi), *(DIFFERENCE if is_score else CHANGE)],
+            links=links(scene, [self.kpi], self.question(scene)),
         )
+        return made | {"datasource": asked["datasource"]}
+
+    def question(self, scene: Scene) -> Question:
+        """Return the question that the tile answers."""
+        return compared_total(scene, self.kpi)
+
+    def target(self, scene: Scene) -> Json:
+        """Return where the number comes from: a question of the tile's own, or a tile that asks."""
+        together = tiles_at_first(scene)
+        if self.key not in together:  # it stands in a row that is closed at first
+            return totals_target({self.kpi: self.question(scene)})
+        first = next(iter(together))
+        if self.key != first:
+            return answer_of(panel_number(first))
+        return totals_target({kpi: compared_total(scene, kpi) for kpi in together.values()})
+
+
+def tiles_at_first(scene: Scene) -> dict[str, KpiId]:
+    """Return the KPIs of the tiles that a dashboard shows when it opens, by the tiles' keys."""
+    found: dict[str, KpiId] = {}
+    for row in scene.board.rows:
+        if not row.closed:
+            found |= {kpi: kpi for kpi in row.tiles}
+            found |= {panel.key: panel.kpi for panel in row.panels if isinstance(panel, Tile)}
+    return found
+
+
+def compared_total(scene: Scene, kpi: str) -> Question:
+    """Return the question on a KPI's total and the one before it."""
+    return scene.question([kpi], shape="total", compare="previous")
+
+
+def columns_of(kpi: str) -> list[Json]:
+    """Return the transformations that leave a KPI's total and the one before of those asked."""
+    before = kpi + BEFORE
+    return [
+        {"id": "filterFieldsByName", "options": {"include": {"names": [kpi, before]}}},
+        organized(kpi, before, titles={kpi: "value", before: "previous"}),
+    ]
 
 
 def signed() -> Json:
@@ -112,6 +162,7 @@ class AsOf(Panel):
                 target(waiting, numbers("minutes"), ref="B", jq=minutes),
             ],
             about=words["as_of_about"],
+            fields={"noValue": words["no_answer"]},
             options=OPTIONS
             | {
                 "colorMode": "value",
@@ -122,7 +173,20 @@ class AsOf(Panel):
             overrides=[
                 override(
                     "last",
-                    {"displayName": words["as_of"], "unit": MOMENT, **bands({"base": "text"})},
+                    {
+                        "displayName": words["as_of"],
+                        "unit": MOMENT,
+                        "mappings": [
+                            {
+                                "type": "special",
+                                "options": {
+                                    "match": "null",
+                                    "result": {"text": words["no_events"]},
+                                },
+                            }
+                        ],
+                        **bands({"base": "text"}),
+                    },
                 ),
                 override(
                     "minutes",

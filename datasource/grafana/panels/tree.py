@@ -1,11 +1,10 @@
 """Tables of locations that open step by step, down to departments, users and channels."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from datasource.grafana.looks import link, named, organized, override, sorted_by
-from datasource.grafana.panels.base import Panel, links
+from datasource.grafana.panels.base import Panel, links, picked
 from datasource.grafana.panels.tables import HIDDEN, OPTIONS, column
 from datasource.grafana.question import Column, Json, Question, Variable, numbers, target, text
 from datasource.grafana.scene import Scene
@@ -131,9 +130,3 @@ map(select(is_open([.location]))
             target(departments, columns, ref="B", jq=self.program(scene, having)),
             target(every, text(*PLACE), ref="C", jq=self.program(scene, active)),
         ]
-
-
-def picked(scene: Scene, others: Sequence[str]) -> Json:
-    """Return the transformation that keeps the picked metrics' fields, and the others named."""
-    kept = f"^({'|'.join(others)}|{scene.metric.formatted('pipe')})$"
-    return {"id": "filterFieldsByName", "options": {"include": {"pattern": kept}}}

@@ -41,7 +41,7 @@ def shown(board: Json) -> list[Json]:
 def panel_targets(board: Json) -> list[Json]:
     """Return the questions of a dashboard's panels."""
     found = [target for panel in panels(board) for target in panel.get("targets", [])]
-    return [target for target in found if target["source"] == "url"]
+    return [target for target in found if target.get("source") == "url"]
 
 
 def queries(board: Json) -> dict[str, Json]:
@@ -104,6 +104,26 @@ def body(target: Json, values: Mapping[str, Value]) -> Json:
     found = json.loads(filled(target["url_options"]["data"], values))
     assert isinstance(found, dict)
     return found
+
+
+def single(asked: Json) -> list[Json]:
+    """Return the questions that a request asks: itself, or those that it asks together."""
+    if "targets" not in asked:
+        return [asked]
+    around = asked["range"] | {"timezone": asked["timezone"]}
+    return [{"kpi": one["target"], **one["payload"], **around} for one in asked["targets"]]
+
+
+def kpis_shown(panel: Json) -> set[str]:
+    """Return the KPIs that a panel shows by name: of its questions, or what it takes of an answer."""
+    for step in panel.get("transformations", []):
+        if names := step["options"].get("include", {}).get("names"):
+            return CATALOG.kpis.keys() & {*names}
+    own = panel_targets({"panels": [panel]})
+    asked = [json.loads(IN_TEXT.sub("0", target["url_options"]["data"])) for target in own]
+    questions = [one for request in asked for one in single(request)]
+    named = [kpi for one in questions for kpi in one.get("kpis") or [one.get("kpi")]]
+    return CATALOG.kpis.keys() & {*named}
 
 
 def rows(server: Client, target: Json, values: Mapping[str, Value]) -> list[Json]:

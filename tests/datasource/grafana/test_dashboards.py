@@ -22,8 +22,10 @@ from tests.datasource.grafana.boards import (
     IN_TEXT,
     body,
     defaults,
+    kpis_shown,
     panels,
     shown,
+    single,
     targets,
 )
 
@@ -41,12 +43,6 @@ def strings(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for one in value for text in strings(one)]
     return [value] if isinstance(value, str) else []
-
-
-def kpis_of(question: dict[str, Any], board: dict[str, Any]) -> list[str]:
-    """Return the KPIs of a question; for one that asks for the picked ones all that may be."""
-    named = question.get("kpis") or [question[name] for name in ("kpi",) if name in question]
-    return [kpi for kpi in named if kpi in CATALOG.kpis]
 
 
 def test_files_are_up_to_date() -> None:
@@ -89,11 +85,12 @@ def test_questions_name_what_there_is(path: str) -> None:
     values: dict[str, Any] = {"experience": ["x"], "module": "x"} | defaults(board)
     values |= {"shown": "module_visits", "bot_metrics": "bot_messages"}
     for target in targets(board):
-        question = body(target, values)
-        narrowed = {dim for dim, value in question.get("filters", {}).items() if value != "*"}
-        for kpi in kpis_of(question, board):
-            dims = {"tenant", *CATALOG.kpis[kpi].dims}
-            assert {*question.get("by", []), *narrowed} <= dims, kpi
+        for question in single(body(target, values)):
+            narrowed = {dim for dim, value in question.get("filters", {}).items() if value != "*"}
+            kpis = question.get("kpis") or [question.get("kpi")]
+            for kpi in CATALOG.kpis.keys() & {*kpis}:
+                dims = {"tenant", *CATALOG.kpis[kpi].dims}
+                assert {*question.get("by", []), *narrowed} <= dims, kpi
         assert all(column["type"] for column in target["columns"])
         assert len({column["text"] for column in target["columns"]}) == len(target["columns"])
 
@@ -171,14 +168,8 @@ def test_every_panel_that_asks_for_a_kpi_leads_behind_its_number_and_to_a_file(p
     if "behind" in board["uid"]:
         return
     for panel in shown(board):
-        asked = {
-            kpi
-            for target in panel["targets"]
-            if target["source"] == "url"
-            for kpi in kpis_of(json.loads(IN_TEXT.sub("0", target["url_options"]["data"])), board)
-        }
         urls = [link["url"] for link in panel["links"]]
-        for kpi in asked:
+        for kpi in kpis_shown(panel):
             assert any("behind-the-number" in url and f"var-kpi={kpi}" in url for url in urls), kpi
             assert any(f"/export/{kpi}.csv" in url for url in urls), kpi
         for url in urls:
@@ -195,11 +186,8 @@ def test_panels_are_worded_by_the_catalogue(path: str) -> None:
         assert panel["description"].strip(), panel["title"]
         if panel["type"] == "text":
             continue
-        for target in panel["targets"]:
-            if target["source"] == "url":
-                question = json.loads(IN_TEXT.sub("0", target["url_options"]["data"]))
-                for kpi in kpis_of(question, board):
-                    assert CATALOG.kpis[kpi].words[language][1] in panel["description"]
+        for kpi in kpis_shown(panel):
+            assert CATALOG.kpis[kpi].words[language][1] in panel["description"]
         assert "No data" not in panel["fieldConfig"]["defaults"]["noValue"]
 
 
@@ -212,7 +200,7 @@ def test_frame(path: str) -> None:
     ]
     assert any(panel["id"] for panel in shown(board) if "freshness" in json.dumps(panel["targets"]))
     titles = [link["title"] for link in board["links"]]
-    assert {"EN", "NL"} & set(titles) and {"Learn", "Uitleg"} & set(titles)
+    assert {"English", "Nederlands"} & set(titles) and {"Learn", "Uitleg"} & set(titles)
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     for variable in variables.values():
         if variable.get("includeAll") and variable["name"] in DIMS:
@@ -237,7 +225,7 @@ def test_languages_differ_in_words_only() -> None:
         ]
 
     def asked(board: dict[str, Any]) -> list[str]:
-        return [t["url_options"]["data"] for t in targets(board) if t["source"] == "url"]
+        return [t["url_options"]["data"] for t in targets(board) if t.get("source") == "url"]
 
     english = {path: board for path, board in BOARDS.items() if "/en/" in path}
     assert len(english) * 2 == len(BOARDS)

@@ -100,7 +100,7 @@ def questions(board: Json, values: dict[str, Value]) -> Iterator[tuple[Json, dic
         chosen = values[repeated] if repeated else [""]
         for one in [chosen] if isinstance(chosen, str) else chosen:
             for target in panel["targets"]:
-                if target["source"] == "url":
+                if target.get("source") == "url":
                     yield target, values | ({repeated: one} if repeated else {})
 
 

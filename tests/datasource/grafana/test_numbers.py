@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jq
 import pytest
 
 from datasource import demo
+from datasource.grafana.question import Question, series_target, totals_target
 from tests.agreement import EPOCH, agrees, grouped
 from tests.conftest import Databases
 from tests.datasource.grafana.boards import (
@@ -17,6 +19,7 @@ from tests.datasource.grafana.boards import (
     Value,
     body,
     panel_targets,
+    single,
     values_of,
 )
 from tests.datasource.protocol.client import Client, served
@@ -94,10 +97,25 @@ def got(rows: list[Json], asked: Json, column: str) -> Any:
     return grouped(found, asked["shape"], compare)
 
 
+def rows_of(answer: Json) -> list[Json]:
+    """Return a series or a table of POST /query as rows."""
+    if "columns" in answer:
+        names = [column["text"] for column in answer["columns"]]
+        return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
+    return [{"time": at, "value": value} for value, at in answer["datapoints"]]
+
+
 @each
 def test_numbers_are_the_oracles(server: Client, oracle: Oracle, path: str) -> None:
     board = BOARDS[path]
     for asked in questions(board, values_of(server, board)):
+        if "targets" in asked:
+            series = server.post("/query", asked).json
+            for one, answer in zip(single(asked), series, strict=True):
+                rows = rows_of(answer)
+                expected = wanted(oracle, one, one["kpi"])
+                assert agrees(got(rows, one, "value"), expected), one
+            continue
         rows = server.rows(asked)
         for kpi in asked.get("kpis", [asked.get("kpi")]):
             expected = wanted(oracle, asked, kpi)
@@ -111,6 +129,40 @@ def test_numbers_are_the_oracles(server: Client, oracle: Oracle, path: str) -> N
             assert agrees(there, expected), (kpi, asked)
             missing = 0 if CATALOG.kpis[kpi].counting not in ("ratio", "score", "value") else None
             assert all(row["value"] == missing for row in answer if row not in there), (kpi, asked)
+
+
+def test_series_asked_together_become_rows_by_time() -> None:
+    answer = [
+        {"refId": "service chat", "datapoints": [[1, 20], [2, 30]]},
+        {"refId": "nps", "datapoints": [[None, 20], [4, 40]]},
+    ]
+    target = series_target(
+        {"service chat": Question(kpis=["chats_by_kind"]), "nps": Question(kpis=["nps"])}
+    )
+    found = jq.compile(target["root_selector"]).input_value(answer).first()
+    assert found == [
+        {"time": 20, "service chat": 1, "nps": None},
+        {"time": 30, "service chat": 2},
+        {"time": 40, "nps": 4},
+    ]
+    names = [column["selector"] for column in target["columns"]]
+    assert names == ["time", "service chat", "nps"]
+
+
+def test_totals_asked_together_become_a_row() -> None:
+    columns = [{"text": "value"}, {"text": "previous"}]
+    answer = [
+        {"refId": "nps", "columns": columns, "rows": [[17.5, None]]},
+        {"refId": "bounces", "columns": columns, "rows": [[3, 2]]},
+    ]
+    program = totals_target({kpi: Question(kpis=[kpi]) for kpi in ("nps", "bounces")})[
+        "root_selector"
+    ]
+    row = {"nps": 17.5, "nps before": None, "bounces": 3, "bounces before": 2}
+    assert jq.compile(program).input_value(answer).first() == [row]
+    answer.append({"refId": "x", "target": "There is no KPI x.", "error": {"code": "unknown_kpi"}})
+    with pytest.raises(ValueError, match="There is no KPI x"):
+        jq.compile(program).input_value(answer).first()
 
 
 @pytest.mark.parametrize("kpi", ["sessions", "messages", "leads", "bounces", "bot_points"])
