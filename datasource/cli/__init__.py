@@ -13,7 +13,7 @@ from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
 from datasource import __version__
 from datasource.catalog import Catalog, DefinitionError, Kpi
-from datasource.cli import checks, database, questions, server
+from datasource.cli import checks, database, questions, server, setup
 from datasource.protocol import question
 from datasource.protocol.errors import ApiError
 from datasource.store.errors import StoreError
@@ -23,6 +23,7 @@ RUN = {
     "serve": server.serve,
     "demo": server.demo,
     "init": database.init,
+    "setup": setup.setup,
     "load": database.load,
     "refresh": database.refresh,
     "forget": database.forget,
