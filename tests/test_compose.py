@@ -349,9 +349,9 @@ def test_grafana_shows_it(folder: Path) -> None:
         (folder / "grafana").mkdir(exist_ok=True)
         if found.nobody:
             os.chown(folder / "grafana", found.nobody.pw_uid, -1)
-        [script] = SERVICES["grafana"]["command"]
+        [script] = found.services["grafana"]["command"]
         data = f"{found.ports['grafana']} {folder}/grafana"
-        script = found.placed(interpolated(script, {})).replace("/run.sh", f"{program} {data}")
+        script = found.placed(script).replace("/run.sh", f"{program} {data}")
         found.lasting("grafana", ["sh", "-ec", script])
 
         def get(path: str) -> Any:

@@ -6,8 +6,6 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grafana_client.api import GrafanaApi
-from grafana_client.client import GrafanaException
 from psycopg import IsolationLevel
 from psycopg.errors import (
     InvalidSchemaName,
@@ -19,6 +17,7 @@ from psycopg.errors import (
 
 from datasource import grafana
 from datasource.catalog import Catalog, views_folder
+from datasource.cli import grafana_checks
 from datasource.cli.database_checks import CHECKS, DUE, INIT_REFRESH, NOTES, REFRESH, Check
 from datasource.grafana.strict import SpecError
 from datasource.store import locks, rights
@@ -41,9 +40,8 @@ def check(given: Namespace) -> int:
     }
     all_is_well = True
     if given.grafana:
-        all_is_well &= _report(
-            "Grafana", _of_grafana(given.grafana), "mend its data source chatkpi"
-        )
+        for one in grafana_checks.findings(given.grafana):
+            all_is_well &= _report(one.name, one.wrong, one.remedy)
     with connect() as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         [(waiting, is_late)] = connection.execute(DUE.encode(), known)
@@ -56,12 +54,12 @@ def check(given: Namespace) -> int:
         all_is_well &= _report(
             "room for the locks of a refresh", [advice] if advice else [], "do so"
         )
-        for one in CHECKS:
-            if waiting and one.of_numbers:
-                print(f"due    {one.name}: looked at after the refresh")
+        for query in CHECKS:
+            if waiting and query.of_numbers:
+                print(f"due    {query.name}: looked at after the refresh")
                 continue
-            wrong, remedy = _wrong(connection, one, known)
-            all_is_well &= _report(one.name, wrong, remedy)
+            wrong, remedy = _wrong(connection, query, known)
+            all_is_well &= _report(query.name, wrong, remedy)
         for (words,) in connection.execute(NOTES.encode(), known):
             print(f"ok     note: {words}")
     return 0 if all_is_well else 1
@@ -92,15 +90,6 @@ def _report(name: str, wrong: list[str], remedy: str) -> bool:
     shown = "; ".join(wrong[:SHOWN])
     print(f"WRONG  {name}: {shown}{more}; {remedy}" if wrong else f"ok     {name}")
     return not wrong
-
-
-def _of_grafana(address: str) -> list[str]:
-    api = GrafanaApi.from_url(address, os.environ.get("CHATKPI_GRAFANA_TOKEN"))
-    try:
-        answer = api.datasource.health("chatkpi")
-    except (GrafanaException, OSError) as error:
-        return [" ".join(str(error).split())]
-    return [] if answer.get("status") == "OK" else [str(answer)]
 
 
 def dashboards(given: Namespace) -> int:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 Json = dict[str, Any]
 
 PLUGIN = "yesoreyeram-infinity-datasource"
+PLUGIN_VERSION = "3.11.1"  # what the dashboards are made for; later ones of its line fit too
 PROXY = "/api/datasources/proxy/uid/${datasource}"  # Grafana's way to the server keeps the token
 SOURCE = {"type": PLUGIN, "uid": "${datasource}"}
 DASHBOARD = {"type": "datasource", "uid": "-- Dashboard --"}  # Grafana's own

@@ -5,14 +5,16 @@ import gzip
 import io
 import json
 import re
+import time
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from datasource.catalog import Catalog
-from datasource.cli import main
+from datasource.cli import checks, main
 from datasource.store.connection import connect
 from datasource.store.migrate import init
 from tests.conftest import Databases, as_superuser
@@ -355,6 +357,19 @@ def test_check_names_what_only_people_can_mend(
     assert "ok     loads" in filled("check")[1]
     monkeypatch.setenv("CHATKPI_MAX_SILENT", "24")
     assert "WRONG  loads: none has ended for 2 days" in filled("check")[1]
+
+
+def test_check_compares_the_clocks(filled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled("token", "create", "grafana", "--all")
+
+    class Late(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Late":
+            return cls.fromtimestamp(time.time() - 300, tz)
+
+    monkeypatch.setattr(checks, "datetime", Late)
+    code, out, _ = filled("check")
+    assert code == 1 and "WRONG  clocks: the database is 300 s ahead of this machine" in out
 
 
 def test_check_cries_no_wrong_between_an_upgrade_and_its_refresh(
