@@ -24,7 +24,7 @@ def register(app: Flask, access: Access) -> None:
 def _front(access: Access) -> Response:
     if "token" in request.args:
         return _signed_in(access, request.args["token"])
-    if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
+    if not _is_browser():
         return jsonify(name="chatkpi", version=__version__)
     if COOKIE not in request.cookies and "Authorization" not in request.headers:
         return page.rendered(None)
@@ -33,15 +33,29 @@ def _front(access: Access) -> Response:
         with access.asking(token) as asker, access.place(token):
             return page.page(asker, request.args.get("tenant"))
     except (ApiError, psycopg.Error) as error:
-        refusal = from_database(error) if isinstance(error, psycopg.Error) else error
-        if refusal.status != 401:
-            raise
-        return page.rendered(None, refused=str(refusal))
+        return _asked_again(error)
+
+
+def _asked_again(error: ApiError | psycopg.Error) -> Response:
+    """Show a browser the form once more, with what is wrong with its token; raise other errors."""
+    refusal = from_database(error) if isinstance(error, psycopg.Error) else error
+    if refusal.status != 401 or not _is_browser():
+        raise error
+    answer = page.rendered(None, refused=str(refusal))
+    answer.status_code = 401 if request.method == "POST" else 200
+    return answer
+
+
+def _is_browser() -> bool:
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
 def _session(access: Access) -> Response:
     request.max_content_length = FORM_BYTES
-    return _signed_in(access, request.form.get("token", ""))
+    try:
+        return _signed_in(access, request.form.get("token", ""))
+    except (ApiError, psycopg.Error) as error:
+        return _asked_again(error)
 
 
 def _signed_in(access: Access, token: str) -> Response:
