@@ -13,7 +13,7 @@ from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
 from datasource import __version__
 from datasource.catalog import Catalog, DefinitionError, Kpi
-from datasource.cli import checks, database, questions, server, setup
+from datasource.cli import checks, database, questions, report, server, setup
 from datasource.protocol import question
 from datasource.protocol.errors import ApiError
 from datasource.store.errors import StoreError
@@ -34,6 +34,7 @@ RUN = {
     "explain": questions.explain,
     "check": checks.check,
     "dashboards": checks.dashboards,
+    "report": report.report,
 }
 
 
@@ -85,6 +86,8 @@ def _parser() -> ArgumentParser:
             given = dict(option)
             if variable := given.pop("env", ""):
                 given["default"] = os.environ.get(variable, given.get("default"))
+            if isinstance(given.get("metavar"), list):
+                given["metavar"] = tuple(given["metavar"])
             if "type" in given:
                 given["type"] = READERS[given["type"]]
             command.add_argument(flag, **given)

@@ -48,6 +48,16 @@ UNION ALL
 SELECT 'readers may make temporary objects, which nothing needs: chatkpi init takes that from them'
 WHERE has_database_privilege('kpi_reader', current_database(), 'TEMPORARY')
 UNION ALL
+SELECT format('of the reports of the last week %%s may not have arrived (handed over and not answered), %%s were refused',
+    count(*) FILTER (WHERE m.refused IS NULL), count(m.refused)) || coalesce(': ' || max(m.refused), '')
+FROM kpi_admin.report_mail AS m
+WHERE m.accepted_at IS NULL AND m.handed_over_at BETWEEN now() - interval '7 days' AND now() - interval '10 minutes'
+HAVING count(*) > 0
+UNION ALL
+SELECT format('%%s reports wait for a token %%s that sees their tenant', count(*), s.token_name)
+FROM kpi_admin.report_subscription AS s WHERE NOT kpi_admin.token_sees(s.token_name, s.tenant_no)
+GROUP BY s.token_name
+UNION ALL
 SELECT 'a reader holds the view of ' || kpi_id || ', which shows the numbers of before'
 FROM kpi_admin.kpi WHERE view_due
 """
@@ -121,6 +131,16 @@ UNION ALL
 SELECT 'none has ended for ' || date_trunc('second', now() - max(r.ended_at))
 FROM kpi_admin.load_run AS r
 HAVING coalesce(max(r.ended_at), '-infinity') < now() - %(silent)s::float * interval '1 hour'
+"""
+REPORTS = """
+SELECT 'the mail server cannot be used since ' || date_trunc('second', r.failing_since) || ': ' || r.trouble
+FROM kpi_admin.report_run AS r WHERE r.failing_since IS NOT NULL
+UNION ALL
+SELECT CASE WHEN r.ran_at IS NULL THEN 'no reporter has ever looked'
+    ELSE 'no reporter has looked for ' || date_trunc('second', now() - r.ran_at) END
+FROM kpi_admin.report_run AS r
+WHERE coalesce(r.ran_at, '-infinity') < now() - interval '1 hour'
+    AND (EXISTS (SELECT FROM kpi_admin.report_subscription) OR EXISTS (SELECT FROM kpi_admin.report_request))
 """
 LOADED = """
 SELECT format('%%s: %%s loaded, %%s in the facts', t.tenant, coalesce(e.n, 0), coalesce(f.n, 0))
@@ -236,6 +256,11 @@ CHECKS = (
         f"{REFRESH}, and keep chatkpi refresh --watch 60 running",
     ),
     Check("loads", LOADS, "see to what loads, and run chatkpi load again: nothing counts twice"),
+    Check(
+        "reports",
+        REPORTS,
+        "see to the mail server (docs/report.md), and keep chatkpi report --watch running",
+    ),
     Check(
         "a token",
         """

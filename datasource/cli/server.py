@@ -20,6 +20,7 @@ from datasource.demo import lines, tenants
 from datasource.protocol import tokens
 from datasource.protocol.database import Connection
 from datasource.protocol.settings import Settings
+from datasource.report.settings import ReportSettings
 from datasource.store import embedded
 from datasource.store.connection import connect, database_url
 from datasource.store.errors import StoreError
@@ -45,6 +46,7 @@ def serve(given: Namespace) -> None:
     database_url()
     try:
         Settings.of_environment()
+        ReportSettings.of_environment()
     except ValueError as wrong:
         raise StoreError(str(wrong), "docs/server.md has the settings") from None
     _check_port(given.host, given.port)

@@ -17,13 +17,14 @@ from datasource.grafana.question import (
     Column,
     Json,
     Question,
+    Variable,
     target,
     text,
 )
 from datasource.grafana.scene import RANGES, Scene, uid
 from datasource.grafana.spec import Choice, Filter, Row
 from datasource.grafana.strict import SpecError
-from datasource.grafana.words import LANGUAGES, KpiId
+from datasource.grafana.words import LANGUAGES, KpiId, Words
 
 START = "start"
 HIDDEN, IN_MENU = 2, 3  # where a variable has its picker: nowhere, in the menu ⋮ of the controls
@@ -199,6 +200,8 @@ def links(scene: Scene) -> list[Json]:
     if board.family != "home":
         title = words[f"in_{board.family}"]
         found.append({"type": "dashboards", "title": title, "tags": tags, "asDropdown": True})
+    if board.bell:
+        found.append(bell(words))
     rest: list[Json] = []
     if scene.name != START:
         entire = f"/d/{own}?from=${{first}}&to=now"
@@ -212,6 +215,24 @@ def links(scene: Scene) -> list[Json]:
         rest if scene.name == START else [one | {"placement": "inControlsMenu"} for one in rest]
     )
     return [{"type": "link", "keepTime": True, "includeVars": True} | one for one in found]
+
+
+def bell(words: Words) -> Json:
+    """Return the link by which the viewer has the daily report sent, or no longer."""
+    asked = {
+        "tenant": Variable("tenant").encoded(),
+        "experience": Variable("experience").encoded(),
+        "address": Variable("__user.email").encoded(),
+        "datasource": str(Variable("datasource")),
+        "language": words.language,
+    }
+    url = f"{PROXY}/report/bell?" + "&".join(f"{name}={value}" for name, value in asked.items())
+    return {
+        "title": words["bell"],
+        "tooltip": words["bell_about"],
+        "url": url,
+        "targetBlank": True,
+    }
 
 
 def year_change(scene: Scene) -> Json:

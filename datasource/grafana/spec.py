@@ -84,7 +84,8 @@ class Board:
     """A dashboard.
 
     `about`: what it answers, in a sentence; `words`: the texts that only it uses; `range`: the
-    time range at first; `place`: where it stands among its family's.
+    time range at first; `place`: where it stands among its family's; `bell`: whether it has the
+    link to the daily report, which is of one value of its variable `experience`.
     """
 
     family: Literal["home", "experience", "potential", "messaging", "after_sales", "bots"]
@@ -95,4 +96,5 @@ class Board:
     range: RangeName = RangeName("days30")
     filters: tuple[Filter, ...] = ()
     choice: Choice | None = None
+    bell: bool = False
     words: dict[str, Text] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from datasource.protocol import errors, guides, logs, pages, status
+from datasource.protocol import errors, guides, logs, pages, reports, status
 from datasource.protocol.access import Access, token_of
 from datasource.protocol.answers import POSTS, Answerer
 from datasource.protocol.cache import Cache
@@ -26,6 +26,7 @@ from datasource.protocol.errors import REFUSALS, ApiError
 from datasource.protocol.export import export
 from datasource.protocol.question import parse
 from datasource.protocol.settings import Settings
+from datasource.report.settings import ReportSettings
 
 BODY_BYTES = 1 << 20
 LARGE = 1 << 16  # bytes of a body or an answer from which it counts as large
@@ -60,6 +61,7 @@ def create_app(url: str | None = None, *, settings: Settings | None = None) -> F
     status.register(app, database, kept, settings.max_behind)
     pages.register(app, access)
     guides.register(app)
+    reports.register(app, access, ReportSettings.of_environment())
     _answer_questions(app, access)
     app.register_error_handler(ApiError, ApiError.response)
     app.register_error_handler(HTTPException, lambda e: errors.from_http(e).response())

@@ -26,6 +26,11 @@ RANGES = {
     }
     for end in ("From", "To")
 }
+REPORT_LINKS = {
+    "ask": "have an address asked whether it wants the daily report",
+    "start": "start a report that its reader confirms",
+    "stop": "end a report",
+}
 TOKEN: Schema = {"token": []}
 COOKIE_TOKEN: Schema = {"cookie": []}
 
@@ -126,6 +131,7 @@ def _others() -> list[tuple[str, str, Schema]]:
         parameters=[{"name": "name", "in": "path", "required": True, "schema": text}],
     )
     return [
+        *_reports(),
         ("/", "get", front),
         ("/session", "post", signed),
         ("/export/{name}.csv", "get", exported),
@@ -136,6 +142,40 @@ def _others() -> list[tuple[str, str, Schema]]:
         ("/metrics", "get", _open("Figures for Prometheus.", "text/plain")),
         ("/openapi.json", "get", _open("This document.", "application/json")),
     ]
+
+
+def _reports() -> list[tuple[str, str, Schema]]:
+    """Return the operations by which readers start and end the daily report."""
+    text: Schema = {"type": "string"}
+    bell = _operation(
+        "Turns the token into a link by which an address can be asked whether it wants reports.",
+        {"303": {"description": "On to the page of the link."}},
+        *STATUSES,
+        security=[TOKEN, COOKIE_TOKEN],
+        parameters=[
+            _parameter(name, text)
+            for name in ("tenant", "experience", "address", "language", "datasource")
+        ],
+    )
+    found = [("/report/bell", "get", bell)]
+    fields = an_object(experience=text, address=text, language=text)
+    form = {"application/x-www-form-urlencoded": {"schema": fields}}
+    for name, words in REPORT_LINKS.items():
+        link = [_parameter("link", text)]
+        page = _answer("The page.", "text/html", text)
+        refusals = (400, 404, 413, 422, 429, 503)
+        asking = {"requestBody": {"content": form}} if name == "ask" else {}
+        shown = _operation(f"The page to {words}.", page, *refusals, security=[], parameters=link)
+        done = _operation(
+            f"What that page's button does: {words}.",
+            page,
+            *refusals,
+            security=[],
+            parameters=link,
+            **asking,
+        )
+        found += [(f"/report/{name}", "get", shown), (f"/report/{name}", "post", done)]
+    return found
 
 
 def _open(words: str, kind: str, *refusals: int) -> Schema:

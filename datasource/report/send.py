@@ -1,0 +1,190 @@
+"""Sends what is to be sent: questions to addresses, and the reports that are due."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import groupby
+from typing import LiteralString, NamedTuple
+
+from datasource.report import message
+from datasource.report.message import Envelope, Rendered
+from datasource.report.numbers import Report, report
+from datasource.report.settings import MailServer, ReportSettings
+from datasource.report.smtp import Away, Courier, Outcome
+from datasource.store.connection import Connection
+
+CLAIM = """
+INSERT INTO kpi_admin.report_mail (subscription_no, day)
+SELECT subscription_no, %s FROM kpi_admin.report_subscription
+WHERE subscription_no = %s FOR KEY SHARE
+ON CONFLICT DO NOTHING
+"""
+ACCEPTED = """
+UPDATE kpi_admin.report_mail SET accepted_at = clock_timestamp()
+WHERE day = %s AND subscription_no = %s
+"""
+REFUSED = """
+INSERT INTO kpi_admin.report_mail (day, subscription_no, refused)
+SELECT %s, subscription_no, %s FROM kpi_admin.report_subscription
+WHERE subscription_no = %s FOR KEY SHARE
+ON CONFLICT (subscription_no, day) DO UPDATE SET refused = excluded.refused
+"""
+NOT_TAKEN = "DELETE FROM kpi_admin.report_mail WHERE day = %s AND subscription_no = %s"
+CLAIM_QUESTION = """
+UPDATE kpi_admin.report_request SET handed_over_at = clock_timestamp()
+WHERE request_no = %s AND handed_over_at IS NULL
+"""
+QUESTION_NOT_TAKEN = (
+    "UPDATE kpi_admin.report_request SET handed_over_at = NULL WHERE request_no = %s"
+)
+RAN = "UPDATE kpi_admin.report_run SET ran_at = clock_timestamp()"
+WELL = "UPDATE kpi_admin.report_run SET failing_since = NULL, trouble = NULL"
+FAILING = """
+UPDATE kpi_admin.report_run
+SET failing_since = coalesce(failing_since, clock_timestamp()), trouble = left(%s, 500)
+"""
+
+
+class Due(NamedTuple):
+    """A report that is to be sent: a row of kpi_admin.reports_due."""
+
+    subscription_no: int
+    tenant: str
+    experience: str
+    address: str
+    language: str
+    datasource: str
+    day: date
+    starts: datetime
+    ends: datetime
+    stop: str
+
+
+class Request(NamedTuple):
+    """An address that is to be asked: a row of kpi_admin.report_requests."""
+
+    request_no: int
+    address: str
+    language: str
+    tenant_name: str
+    experience_name: str
+    is_subscribed: bool
+    link: str
+
+
+@dataclass
+class Tally:
+    """How many reports and questions were taken, and how many mails were refused or put off."""
+
+    reports: int = 0
+    questions: int = 0
+    refused: int = 0
+    later: int = 0
+
+    def add(self, outcome: Outcome, kind: str) -> None:
+        """Count what became of a mail; `kind` is `reports` or `questions`."""
+        if outcome is Outcome.ACCEPTED:
+            setattr(self, kind, getattr(self, kind) + 1)
+        elif outcome is Outcome.REFUSED:
+            self.refused += 1
+        elif outcome is Outcome.LATER:
+            self.later += 1
+
+
+def send(connection: Connection, settings: ReportSettings, server: MailServer) -> Tally:
+    """Send every mail that is to be sent now, each once; return how many.
+
+    `connection` is the owner's, in autocommit mode: what is noted about a mail stands before the
+    next step, whatever is killed. Raises Away when the mail server cannot be used; what is left
+    is sent when this is called again.
+    """
+    connection.execute(RAN)
+    connection.execute("SELECT kpi_admin.tidy_reports()")
+    tally = Tally()
+    try:
+        with Courier(server) as courier:
+            run = _Run(connection, settings, server, courier)
+            for request in run.requests():
+                tally.add(run.ask(request), "questions")
+            for due, rendered, about in run.reports():
+                tally.add(run.send(due, rendered, about), "reports")
+    except Away as trouble:
+        connection.execute(FAILING, [str(trouble)])
+        raise
+    connection.execute(WELL)
+    return tally
+
+
+class _Run:
+    """The mails of one call of `send`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: ReportSettings,
+        server: MailServer,
+        courier: Courier,
+    ) -> None:
+        self._connection, self._settings = connection, settings
+        self._server, self._courier = server, courier
+
+    def requests(self) -> list[Request]:
+        """Return the addresses that are to be asked."""
+        found = self._connection.execute("SELECT * FROM kpi_admin.report_requests()").fetchall()
+        return [Request(*row) for row in found]
+
+    def reports(self) -> Iterator[tuple[Due, Rendered, Report]]:
+        """Give the reports that are due, of addresses that may get them; each is made once."""
+        found = self._connection.execute(
+            "SELECT * FROM kpi_admin.reports_due(%s)", [self._settings.hour]
+        ).fetchall()
+        rows = [Due(*row) for row in found]
+        allowed = [row for row in rows if self._settings.allows(row.tenant, row.address)]
+        for key, of_one in groupby(allowed, lambda row: (row.tenant, row.experience, row.day)):
+            about = report(self._connection, *key)
+            for language, due in groupby(of_one, lambda row: row.language):
+                rendered = message.render(about, language)
+                yield from ((one, rendered, about) for one in due)
+
+    def ask(self, request: Request) -> Outcome:
+        """Send the mail that asks an address; return what became of it."""
+        names = {"tenant": request.tenant_name, "experience": request.experience_name}
+        mail = message.question(
+            self._envelope(request.address, request.language),
+            names,
+            request.link,
+            request.request_no,
+            is_subscribed=request.is_subscribed,
+        )
+        claim = self._noting(CLAIM_QUESTION, request.request_no)
+        outcome, _ = self._courier.hand_over(mail, request.address, claim)
+        if outcome is Outcome.REFUSED:
+            claim()
+        elif outcome is Outcome.LATER:
+            self._connection.execute(QUESTION_NOT_TAKEN, [request.request_no])
+        return outcome
+
+    def send(self, due: Due, rendered: Rendered, about: Report) -> Outcome:
+        """Send a report; return what became of it."""
+        envelope = self._envelope(due.address, due.language, due.datasource, due.stop)
+        board = message.dashboard(envelope, about, due.starts, due.ends)
+        mail = message.daily(rendered, envelope, board, due.subscription_no, due.day)
+        which = (due.day, due.subscription_no)
+        outcome, words = self._courier.hand_over(mail, due.address, self._noting(CLAIM, *which))
+        if outcome is Outcome.ACCEPTED:
+            self._connection.execute(ACCEPTED, which)
+        elif outcome is Outcome.REFUSED:
+            self._connection.execute(REFUSED, [due.day, words, due.subscription_no])
+        elif outcome is Outcome.LATER:
+            self._connection.execute(NOT_TAKEN, which)
+        return outcome
+
+    def _envelope(
+        self, address: str, language: str, datasource: str = "", stop: str = ""
+    ) -> Envelope:
+        url, grafana = self._settings.url, self._settings.grafana
+        return Envelope(self._server.sender, address, language, url, grafana, datasource, stop)
+
+    def _noting(self, statement: LiteralString, *parameters: object) -> Callable[[], bool]:
+        """Return what notes a mail as handed over, and says whether nobody had noted it before."""
+        return lambda: self._connection.execute(statement, parameters).rowcount == 1
