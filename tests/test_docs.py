@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from datasource.catalog import Catalog
+from datasource.catalog import LISTS, Catalog
 from datasource.protocol.app import create_app
 from datasource.protocol.settings import Settings
-from tests.test_recipes import FOLLOWED, steps
+from tests.recipes import FOLLOWED, steps
 
 TOP = Path(__file__).parents[1]
 SERVER = (TOP / "docs" / "server.md").read_text(encoding="utf-8")
+QUESTIONS = (TOP / "docs" / "questions.md").read_text(encoding="utf-8")
 RULES = (TOP / "docs" / "rules.md").read_text(encoding="utf-8")
 PAGES = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
 TEXTS = {".py", ".sql", ".toml", ".txt", ".md", ".yaml", ".html"}
@@ -44,6 +45,11 @@ def test_every_setting_is_documented() -> None:
 def test_every_path_is_documented() -> None:
     paths = {rule.rule for rule in create_app("postgresql://x").url_map.iter_rules()}
     assert {path for path in paths if f"{path}`" not in SERVER} == set()
+
+
+def test_every_list_is_documented() -> None:
+    [row] = re.findall(r"^\| `list` \|(.*?)\|", QUESTIONS, re.M)
+    assert set(re.findall(r"`(\w+)`", row)) == set(LISTS)
 
 
 def test_the_rules_are_numbered_without_gaps() -> None:

@@ -1,7 +1,6 @@
 """The recipes of docs/recipes.md, followed to the letter on a copy of the package."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -12,50 +11,24 @@ import pytest
 
 from datasource.store.connection import connect
 from tests.conftest import Databases
+from tests.recipes import FOLLOWED, TOP, follow
 
-TOP = Path(__file__).parents[1]
-RECIPES = (TOP / "docs" / "recipes.md").read_text(encoding="utf-8")
 PROGRAM = "from datasource.cli import main; raise SystemExit(main())"
-FOLLOWED = ("A KPI", "A field of a record", "A dimension")
+# Prints what the server answers to POST /rows, GET /export and GET /openapi.json for a list.
+ASK_FOR_A_LIST = """
+import os, sys
+from datasource.protocol.app import create_app
+client = create_app(os.environ["DATABASE_URL"]).test_client()
+name, token = sys.argv[1:]
+headers = {"Authorization": f"Bearer {token}"}
+asked = {"list": name, "from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
+print(client.post("/rows", json=asked, headers=headers).text)
+for day in ("2026-03-02", "2026-04-02"):
+    span = f"from={day}T00:00:00Z&to={day}T20:00:00Z"
+    print(client.get(f"/export/{name}.csv?{span}", headers=headers).text.replace("\\r", ""))
+print(name in client.get("/openapi.json").json["components"]["schemas"]["list"]["enum"])
+"""
 Run = Callable[..., str]
-
-
-def steps(recipe: str) -> list[tuple[str, str, str]]:
-    """Return a recipe's steps: the file that was named last, and the kind and text of a block."""
-    section = RECIPES.partition(f"\n## {recipe}\n")[2].partition("\n## ")[0]
-    named = r"[Ii]n `([^`\n]+)`[^\n]*(?:\n[^\n]+)*:\n\n"  # in a paragraph that ends with a colon
-    found = re.findall(named + r"```(\w*)\n(.*?)```", section, re.S)
-    assert found, recipe
-    return found
-
-
-def follow(recipe: str, top: Path) -> None:
-    """Do what a recipe says: write its files, or change lines of them."""
-    for path, kind, block in steps(recipe):
-        file = top / path
-        if kind == "diff":
-            file.write_text(changed(file.read_text("utf-8"), block.splitlines()), "utf-8")
-        else:
-            assert not file.exists(), path
-            file.write_text(block, "utf-8")
-
-
-def changed(text: str, block: list[str]) -> str:
-    """Return a text in which the lines of a diff are replaced; each has to be there, once."""
-    place = -1  # of the line that the next new ones follow
-    lines = text.splitlines()
-    for line in block:
-        mark, content = line[0], line[1:]
-        if mark == "+":
-            place += 1
-            lines.insert(place, content)
-            continue
-        assert lines.count(content) == 1, content
-        place = lines.index(content)
-        if mark == "-":
-            del lines[place]
-            place -= 1
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture
@@ -72,9 +45,9 @@ def run(top: Path, database: Databases) -> Run:
     url = database.new_database()
     connect(url).close()
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, program: str = PROGRAM) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *arguments],
+            [sys.executable, "-c", program, *arguments],
             env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(top)},
             cwd=top,
             capture_output=True,
@@ -108,7 +81,7 @@ def test_a_kpi_a_field_and_a_dimension_are_added(top: Path, run: Run) -> None:
     run("init")
     run("load", write(top / "before.ndjson", door("plain"), click))
     run("refresh")
-    for recipe in FOLLOWED:
+    for recipe in ("A KPI", "A field of a record", "A dimension"):
         follow(recipe, top)
     run("init")
     red = (door("red", colour="red"), door("red2", colour="red"))
@@ -129,3 +102,30 @@ def test_a_kpi_a_field_and_a_dimension_are_added(top: Path, run: Run) -> None:
     )
     assert "`colour`" in (top / "docs" / "records.md").read_text("utf-8")
     assert "`clicks`" in (top / "docs" / "kpis.md").read_text("utf-8")
+
+
+def test_a_list_is_added(top: Path, run: Run) -> None:
+    """One function and its declaration: rows, files with their heads, and openapi.json have it."""
+    follow("A list", top)
+    run("init")
+    run("load", write(top / "doors.ndjson", door("1"), door("2", tenant="other", device="mobile")))
+    run("refresh")
+    token = run("token", "create", "all", "--all").strip()
+    rows, *rest = run("doors", token, program=ASK_FOR_A_LIST).splitlines()
+    first = {"tenant": "acme", "tenant_name": "acme", "time": 1772445600000, "id": "1"}
+    first |= {"name": "1", "device": "no device"}
+    second = first | {"tenant": "other", "tenant_name": "other", "id": "2", "device": "mobile"}
+    assert [list(row.items()) for row in json.loads(rows)] == [
+        list(row.items()) for row in (second, first)
+    ]
+    head = "tenant,tenant_name,time,id,name,device"
+    at = "2026-03-02T10:00:00+00:00"
+    assert rest == [
+        head,
+        f"other,other,{at},2,1,mobile",
+        f"acme,acme,{at},1,1,no device",
+        "",
+        head,
+        "",
+        "True",
+    ]

@@ -1,4 +1,4 @@
-"""The catalogue: every KPI, fact and dimension as `views/` defines them, without a database.
+"""The catalogue: KPIs and facts as `views/` defines them, dimensions, lists; without a database.
 
 A definition is a header of `-- key: value` lines over one SELECT.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 HEADER = re.compile(r"--\s*(\w+):[ \t]*(.*)\n")
 REQUIRED = {"title", "description", "unit", "counting", "source"}
@@ -36,12 +37,50 @@ class Dim:
     parent_of: str | None = None
 
 
-def _table(name: str) -> dict[str, dict[str, str]]:
-    """Return a table of words beside this file."""
+@dataclass(frozen=True)
+class ThingList:
+    """A list of things, which is asked for by its name in place of a KPI.
+
+    `columns`: what a row has, in order; `times`: those of them that are milliseconds since 1970.
+    `dims`: the dimensions by which it is filtered, besides tenant; `filters_itself`: its function
+    does that. `has_range`: it is of a range. `needs_kpi`, `default_kpi`: it is of a KPI, which the
+    question has to name or may name; it is then filtered by that KPI's dimensions, and
+    `shows_dims_of_kpi` says that its rows end with them. `names_tenant`: rows of several tenants
+    start with theirs. `is_kept`: an answer stays right while nothing is loaded or refreshed.
+
+    `function`: the function of the schema kpi_http that gives its rows, `list_<name>` if nothing is
+    said; `entity`: the type of record that is listed, by a function that is there already.
+    """
+
+    columns: tuple[str, ...]
+    function: str
+    entity: str | None = None
+    times: tuple[str, ...] = ()
+    dims: tuple[str, ...] = ()
+    has_range: bool = False
+    needs_kpi: bool = False
+    default_kpi: str | None = None
+    shows_dims_of_kpi: bool = False
+    filters_itself: bool = False
+    names_tenant: bool = True
+    is_kept: bool = True
+
+
+def _table(name: str) -> dict[str, dict[str, Any]]:
+    """Return a table beside this file."""
     return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
+def _thing_list(name: str, row: dict[str, Any]) -> ThingList:
+    function = "list_entities" if "entity" in row else f"list_{name}"
+    texts: dict[str, Any] = {
+        key: tuple(row[key]) for key in ("columns", "times", "dims") if key in row
+    }
+    return ThingList(**({"function": function} | row | texts))
+
+
 DIMS = {name: Dim(**{"missing": f"no {name}"} | row) for name, row in _table("dims.toml").items()}
+LISTS = {name: _thing_list(name, row) for name, row in _table("lists.toml").items()}
 # The title of each family by language, in the order in which people read them.
 FAMILIES = {
     name: {"en": row["title"], "nl": row["title_nl"]}

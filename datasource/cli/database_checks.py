@@ -72,7 +72,7 @@ FROM (
 WHERE to_regclass(name) IS NULL
 UNION ALL
 SELECT name || '() is missing'
-FROM unnest('{kpi_http.answers,kpi_http.menu}'::text[]) AS f (name)
+FROM unnest('{kpi_http.answers,kpi_http.answer_request}'::text[]) AS f (name)
 WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = to_regnamespace(split_part(name, '.', 1))
         AND p.proname = split_part(name, '.', 2)

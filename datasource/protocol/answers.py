@@ -53,9 +53,9 @@ class Asker(NamedTuple):
                 self.cache.keep(kind, keys[number], answer)
         return [answer for answer in found if answer is not None]
 
-    def menu(self, name: str, asked: Fields) -> str:
-        """Return what a function of kpi_http gives for a request that is no question."""
-        statement = "SELECT kpi_http.menu(%s, %s, %s)"
+    def request(self, name: str, asked: Fields) -> str:
+        """Return the answer to a request that is no question, one of kpi_http.requests()."""
+        statement = "SELECT kpi_http.answer_request(%s, %s, %s)"
         [(text,)] = self.database.fetch(statement, self.token, name, Jsonb(asked, orjson.dumps))
         return text or ""
 
@@ -141,7 +141,7 @@ def _ask(items: Schema, function: str, *names: str, within: tuple[str, ...] = ()
         check_names(payload, WITHIN["payload"])
         if "range" in within and "last" not in payload:
             found |= inner(body, "range")
-        return Answer(None, None, asker.menu(function, question(found | payload)))
+        return Answer(None, None, asker.request(function, question(found | payload)))
 
     return Post(answer, an_object(*names, within=within), items)
 

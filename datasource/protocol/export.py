@@ -13,6 +13,7 @@ import orjson
 from psycopg.types.json import Jsonb
 from werkzeug.datastructures import MultiDict
 
+from datasource.catalog import LISTS
 from datasource.protocol.answers import Asker
 from datasource.protocol.cache import Answer
 from datasource.protocol.question import EPOCH, bad, check_names, question
@@ -22,17 +23,12 @@ SINGLE = (
     *("from", "to", "last", "shape", "timezone", "interval", "granularity", "compare"),
     "all_groups",
 )
-LISTS = ("by", "where", "segment")
+REPEATED = ("by", "where", "segment")
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 DEFAULT_LAST = "30 days"
-# The lists of things that have a file too. `hits` needs the parameter `kpi`.
-THINGS = (
-    *("nps_answers", "after_sales_not_joined", "after_sales_not_engaged", "modules", "hits"),
-    *("channels", "users", "locations", "departments", "inboxes", "experiences", "folders", "bots"),
-    *("catalog", "freshness", "after_sales_tree"),
-)
 BYTE_ORDER_MARK = "\ufeff"  # by which Excel sees that a file is UTF-8
-MOMENTS = {"time", "refreshed_at", "newest_event", "loaded_at"}  # fields that are milliseconds
+# Columns that are milliseconds since 1970.
+TIMES = {"time"}.union(*(known.times for known in LISTS.values()))
 is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 
 
@@ -46,7 +42,7 @@ def export(
     The rows come a batch at a time, however many they are; the first before this returns, so
     that what is refused is refused with its status.
     """
-    check_names(args, (*SINGLE, "bom", *LISTS, *(["kpi"] if name in THINGS else [])))
+    check_names(args, (*SINGLE, "bom", *REPEATED, *(["kpi"] if name in LISTS else [])))
     asked = question(_fields(name, args))
     statement = "SELECT * FROM kpi_http.export(%s, %s)"
     [(zone, starts, ends, first_day, last_day, columns)] = asker.database.fetch(
@@ -59,10 +55,6 @@ def export(
     file = f"{name}_{first_day}_{last_day}.csv"
     headers["Content-Disposition"] = f'attachment; filename="{file}"'
     texts: Iterable[dict[str, Any]] = (orjson.loads(text) for (text,) in chain(first, rows))
-    if name in THINGS and name != "nps_answers":
-        # At most 10,000 rows, of which some have fewer fields: an id without a record.
-        texts = [*texts]
-        columns = [*dict.fromkeys(field for row in texts for field in row)] or columns
     mark = [BYTE_ORDER_MARK] if _truth(args, "bom") else []
     return chain(mark, lines(columns, texts, zone)), headers, rows.close
 
@@ -75,14 +67,14 @@ def _fields(name: str, args: MultiDict[str, str]) -> dict[str, Any]:
     if not fields.keys() & {"from", "to", "last"}:
         fields["last"] = DEFAULT_LAST
     conditions = [condition.partition("=") for condition in args.getlist("where")]
-    if name == "nps_answers":
+    if name in LISTS and "segment" in LISTS[name].dims:
         conditions += [("segment", "=", segment) for segment in args.getlist("segment")]
     filters: dict[str, list[str]] = {}
     for dim, sign, value in conditions:
         if not sign:
             raise bad("where", "dim=value")
         filters.setdefault(dim, []).append(value)
-    what = {"list": name, "kpi": args.get("kpi")} if name in THINGS else {"kpi": name}
+    what = {"list": name, "kpi": args.get("kpi")} if name in LISTS else {"kpi": name}
     return {**fields, **what, "by": args.getlist("by"), "filters": filters}
 
 
@@ -100,7 +92,7 @@ def lines(columns: list[str], rows: Iterable[dict[str, Any]], zone: str) -> Iter
     writer = csv.writer(SimpleNamespace(write=str))
     yield writer.writerow(columns)
     for row in rows:
-        for name in MOMENTS & row.keys():
+        for name in TIMES & row.keys():
             if row[name] is not None:
                 moment = EPOCH + timedelta(milliseconds=row[name])
                 row[name] = moment.astimezone(local).isoformat()

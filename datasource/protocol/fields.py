@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from datasource.catalog import LISTS
+
 Schema = dict[str, Any]
 LAST = r"^[1-9][0-9]{0,5} (hour|day|week|month)s?$"
 
@@ -41,7 +43,7 @@ _BY_DIM = {"type": "object", "additionalProperties": {"anyOf": [*_VALUES["anyOf"
 QUESTION: dict[str, Schema] = {
     "kpi": _text("A KPI's id, as in the list catalog."),
     "kpis": _list("Several KPIs in place of one, with the shape total.", {"type": "string"}),
-    "list": _text("A list of things in place of a KPI: channels, users, nps_answers, …"),
+    "list": _text("A list of things in place of a KPI.", *LISTS),
     "from": _time("Where the range starts: milliseconds since 1970, or RFC 3339."),
     "to": _time("Where the range ends, exclusive."),
     "last": _text("In place of from and to: so many whole hours, days, weeks or months before now.")

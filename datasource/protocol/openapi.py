@@ -6,7 +6,7 @@ from datasource import __version__
 from datasource.protocol.access import COOKIE
 from datasource.protocol.answers import POSTS, Post
 from datasource.protocol.errors import STATUSES
-from datasource.protocol.export import LISTS, SINGLE
+from datasource.protocol.export import REPEATED, SINGLE
 from datasource.protocol.fields import FIELDS, Schema, an_object, named
 
 ERROR: Schema = {
@@ -110,7 +110,7 @@ def _others() -> list[tuple[str, str, Schema]]:
             *(_parameter(name, named(name)) for name in SINGLE),
             _parameter("bom", {"type": "boolean"}),
             _parameter("kpi", named("kpi")),
-            *(_parameter(name, several) for name in LISTS),
+            *(_parameter(name, several) for name in REPEATED),
         ],
     )
     guide = _operation(

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 def page(asker: Asker, tenant: str | None) -> Response:
     """Return the page of a tenant, by default of the one with the most messages lately."""
-    found = orjson.loads(asker.menu("page", {"tenant": tenant}))
+    found = orjson.loads(asker.request("page", {"tenant": tenant}))
     zone = ZoneInfo(found["zone"])
     kpis = [_kpi(kpi, found["tenant"], zone) for kpi in found["kpis"]]
     kpis.sort(key=lambda kpi: [*FAMILIES].index(kpi["family"]))

@@ -1,6 +1,11 @@
 """`chatkpi init`: schema, facts, hits, catalogue, public views and rights, in one transaction."""
 
-from datasource.catalog import Catalog
+import json
+from dataclasses import asdict
+
+from psycopg import sql
+
+from datasource.catalog import LISTS, Catalog
 from datasource.compile import Compiled, compile_kpis, forms
 from datasource.store import definitions, rights, standing, turns
 from datasource.store.connection import Connection, run
@@ -78,6 +83,7 @@ def _install(connection: Connection, catalog: Catalog, every: dict[str, Compiled
         text = path.read_text("utf-8")
         run(connection, standing.left_to_do(connection, text))
         standing.note(connection, text)
+    _write_lists(connection)
     connection.execute("SELECT kpi_admin.add_zone('UTC')")
     standing.heal_slices(connection)
     standing.heal_definitions(connection)
@@ -91,6 +97,21 @@ def _install(connection: Connection, catalog: Catalog, every: dict[str, Compiled
     which = [kpi_id for kpi_id in every if in_force.get(kpi_id) == form[kpi_id]]
     replace_views(connection, every, which, changed=which)
     rights.grant(connection)
+
+
+def _write_lists(connection: Connection) -> None:
+    """Create the function that tells the functions for the server which lists there are."""
+    rows = [{"name": name, **asdict(known)} for name, known in LISTS.items()]
+    body = sql.SQL("SELECT * FROM jsonb_populate_recordset(NULL::kpi_http.known_list, {})").format(
+        json.dumps(rows)
+    )
+    connection.execute(
+        sql.SQL(
+            "CREATE FUNCTION kpi_http.known_lists() RETURNS SETOF kpi_http.known_list "
+            "LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS {}; "
+            "REVOKE ALL ON FUNCTION kpi_http.known_lists FROM PUBLIC"
+        ).format(body.as_string(connection))
+    )
 
 
 def _migrate(connection: Connection, catalog: Catalog) -> None:

@@ -12,18 +12,10 @@ from datasource.catalog import Catalog, DefinitionError, views_folder
 from datasource.compile import compile_kpis
 from tests.agreement import Http, ask_sql, installed
 from tests.conftest import Databases
+from tests.recipes import follow, steps
 
-KPI = """\
--- title: Late clicks
--- description: Clicks of contacts, made up to show that a KPI is one file.
--- unit: none
--- counting: distinct contacts
--- source: click
--- dims: experience, folder, device
-SELECT experience, device
-FROM event
-WHERE kind = 'click'
-"""
+# The KPI of the recipe.
+[(PATH, _, KPI), _] = steps("A KPI")
 RECORDS = [
     {"type": "experience", "tenant": "t", "id": "x", "folder": "f"},
     *(
@@ -39,7 +31,7 @@ RECORDS = [
     ),
 ]
 QUESTION = {
-    "kpi": "late_clicks",
+    "kpi": "clicks",
     "from": "2026-03-01T00:00:00Z",
     "to": "2026-04-01T00:00:00Z",
     "shape": "total",
@@ -51,10 +43,7 @@ QUESTION = {
 def catalog(tmp_path: Path) -> Catalog:
     views = tmp_path / "views"
     shutil.copytree(views_folder(), views)
-    (views / "kpi" / "experience" / "late_clicks.sql").write_text(KPI, "utf-8")
-    (views / "kpi" / "experience" / "late_clicks.nl.txt").write_text(
-        "title: Late kliks\ndescription: Kliks.\n", "utf-8"
-    )
+    follow("A KPI", tmp_path)
     return Catalog.read(views)
 
 
@@ -62,19 +51,19 @@ def test_a_new_file_is_everywhere_in_sql(
     catalog: Catalog, database: Databases, tmp_path: Path
 ) -> None:
     _, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
-    assert ask_sql(connection, QUESTION) == [{"dims": {"folder": "f"}, "value": 2}]
+    assert ask_sql(connection, QUESTION) == [{"dims": {"folder": "f"}, "value": 3}]
     row = connection.execute(
-        "SELECT title, title_nl, dims FROM kpi.catalog WHERE kpi_id = 'late_clicks'"
+        "SELECT title, title_nl, dims FROM kpi.catalog WHERE kpi_id = 'clicks'"
     ).fetchone()
-    assert row == ("Late clicks", "Late kliks", ["experience", "folder", "device"])
-    view = connection.execute("SELECT * FROM kpi.late_clicks ORDER BY contact").fetchall()
-    assert [(r[0], r[-1]) for r in view] == [("t", "c0"), ("t", "c1")]
-    comment = connection.execute("SELECT obj_description('kpi.late_clicks'::regclass)").fetchone()
-    assert comment and comment[0].startswith("Late clicks: Clicks of contacts")
+    assert row == ("Clicks", "Kliks", ["experience", "folder", "device"])
+    view = connection.execute("SELECT * FROM kpi.clicks").fetchall()
+    assert [(r[0], r[-1]) for r in view] == [("t", 3)]
+    comment = connection.execute("SELECT obj_description('kpi.clicks'::regclass)").fetchone()
+    assert comment and comment[0].startswith("Clicks: Clicks of contacts")
 
 
 def test_without_its_translation_it_is_refused(catalog: Catalog) -> None:
-    (catalog.folder / "kpi" / "experience" / "late_clicks.nl.txt").unlink()
+    (catalog.folder / "kpi" / "experience" / "clicks.nl.txt").unlink()
     with pytest.raises(DefinitionError, match="Dutch words are missing"):
         Catalog.read(catalog.folder)
 
@@ -92,11 +81,11 @@ def test_without_its_translation_it_is_refused(catalog: Catalog) -> None:
         ("SELECT experience FROM event", "its dims need"),
         ("SELECT experience, device FROM event GROUP BY 1, 2", "no GROUP"),
         ("SELECT 1 AS amount, experience, device FROM event", "an amount is for"),
-        ("SELECT experience, FROM FROM", "late_clicks.sql"),
+        ("SELECT experience, FROM FROM", "clicks.sql"),
     ],
 )
 def test_a_bad_definition_is_named(definition: str, reason: str, catalog: Catalog) -> None:
-    path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
+    path = catalog.folder / "kpi" / "experience" / "clicks.sql"
     path.write_text("\n".join(KPI.splitlines()[:6]) + "\n" + definition + "\n", "utf-8")
     with pytest.raises(DefinitionError, match=reason):
         compile_kpis(Catalog.read(catalog.folder))
@@ -105,23 +94,23 @@ def test_a_bad_definition_is_named(definition: str, reason: str, catalog: Catalo
 @pytest.mark.parametrize(
     "line, instead, reason",
     [
-        ("-- title: Late clicks\n", "", "no `-- title"),
+        ("-- title: Clicks\n", "", "no `-- title"),
         ("-- unit: none", "-- units: none", "no `-- unit"),
         ("-- unit: none", "-- unit: none\n-- colour: red", "unknown header colour"),
         ("folder, device", "folder, tenant", "unknown dimension tenant"),
         ("-- unit: none", "-- unit: none\n-- grain: week", "unknown grain week"),
-        ("distinct contacts", "distinct clicks", "unknown counting"),
+        ("counting: count", "counting: distinct clicks", "unknown counting"),
         ("experience, folder, device", "folder, device", "folder: a parent"),
-        ("distinct contacts", "ratio", "one quotient"),
+        ("counting: count", "counting: ratio", "one quotient"),
     ],
 )
 def test_a_bad_header_is_named(line: str, instead: str, reason: str, catalog: Catalog) -> None:
-    path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
+    path = catalog.folder / "kpi" / "experience" / "clicks.sql"
     text = KPI.replace(line, instead)
     if reason.startswith("folder"):
         text = text.replace("SELECT experience, device", "SELECT device")
     path.write_text(text, "utf-8")
-    with pytest.raises(DefinitionError, match=f"late_clicks.sql.*{reason}"):
+    with pytest.raises(DefinitionError, match=f"clicks.sql.*{reason}"):
         compile_kpis(Catalog.read(catalog.folder))
 
 
@@ -129,20 +118,21 @@ def test_a_bad_header_is_named(line: str, instead: str, reason: str, catalog: Ca
     "formula",
     [
         "SELECT",
-        "SELECT clicks",
+        "SELECT taps",
         "SELECT 1, clicks / sessions",
         "SELECT users / sessions",
-        "SELECT late_clicks / sessions",
+        "SELECT clicks / sessions",
         "SELECT sessions % 2 / bounces",
     ],
 )
 def test_a_bad_formula_is_named(formula: str, catalog: Catalog) -> None:
-    path = catalog.folder / "kpi" / "experience" / "late_clicks.sql"
+    path = catalog.folder / "kpi" / "experience" / "clicks.sql"
     path.write_text(
-        "\n".join(KPI.replace("distinct contacts", "ratio").splitlines()[:6]) + f"\n{formula}\n",
+        "\n".join(KPI.replace("counting: count", "counting: ratio").splitlines()[:6])
+        + f"\n{formula}\n",
         "utf-8",
     )
-    with pytest.raises(DefinitionError, match="late_clicks.sql"):
+    with pytest.raises(DefinitionError, match="clicks.sql"):
         compile_kpis(Catalog.read(catalog.folder))
 
 
@@ -157,7 +147,7 @@ def test_only_the_changed_kpi_is_built_again(
     init(connection, catalog)
     assert refresh(connection, catalog).slices == 1
     after = dict(connection.execute("SELECT kpi_id, relation FROM kpi_admin.slice").fetchall())
-    assert before.items() <= after.items() and "late_clicks" in after
+    assert before.items() <= after.items() and "clicks" in after
 
 
 def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path: Path) -> None:
@@ -168,7 +158,7 @@ def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path
     program = "from datasource.cli import main; raise SystemExit(main())"
     question = [
         "kpi",
-        "late_clicks",
+        "clicks",
         "--from",
         "2026-03-01",
         "--to",
@@ -185,7 +175,7 @@ def test_the_command_line_has_it(catalog: Catalog, database: Databases, tmp_path
         check=False,
     )
     assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)[0]["value"] == 2
+    assert json.loads(said.stdout)[0]["value"] == 3
 
 
 def test_http_has_it(
@@ -193,11 +183,11 @@ def test_http_has_it(
 ) -> None:
     url, connection = installed(database, RECORDS, tmp_path, "2026-06-01T00:00:00Z", catalog)
     http = Http(url, connection, "2026-06-01T00:00:00Z", monkeypatch)
-    assert http.ask(QUESTION) == [{"dims": {"folder": "f"}, "value": 2}]
+    assert http.ask(QUESTION) == [{"dims": {"folder": "f"}, "value": 3}]
     headers = {"Authorization": f"Bearer {http.token(None)}"}
-    target = {"target": "late_clicks", "refId": "A", "payload": {"shape": "total"}}
+    target = {"target": "clicks", "refId": "A", "payload": {"shape": "total"}}
     asked = {"range": {"from": QUESTION["from"], "to": QUESTION["to"]}, "targets": [target]}
     [table] = http.client.post("/query", json=asked, headers=headers).get_json()
-    assert table["rows"] == [[2]]
-    found = http.client.post("/search", json={"target": "late"}, headers=headers).get_json()
-    assert {"text": "Late clicks", "value": "late_clicks"} in found
+    assert table["rows"] == [[3]]
+    found = http.client.post("/search", json={"target": "click"}, headers=headers).get_json()
+    assert {"text": "Clicks", "value": "clicks"} in found

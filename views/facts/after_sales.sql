@@ -1,4 +1,4 @@
--- description: Conversations opened by a notification, at their first one: whether the contact joined after it, and a user engaged after that.
+-- description: Conversations that a notification opened: whether the contact joined, and a user engaged after that.
 -- key: conversation
 -- reads: any
 -- index: conversation_no

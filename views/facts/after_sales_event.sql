@@ -1,4 +1,4 @@
--- description: Messages, fields and results after a conversation's first notification; without a user of their own, with user and department of the latest session.
+-- description: Messages, fields and results after a conversation's first notification, with their user and department.
 -- key: conversation
 -- reads: any
 -- joins: user, inbox

@@ -1,4 +1,4 @@
--- description: Sessions of contact and users in a conversation after its first notification, by the tenant's session rule.
+-- description: Sessions in a conversation after its first notification, by the tenant's session rule.
 -- key: conversation
 -- reads: any
 -- joins: user, inbox

@@ -1,4 +1,4 @@
--- description: The conversion of a tenant's business type by month: effective chats per counted visit over the tenants with visits, if three others have any.
+-- description: Chats to expect by month: visitors times the conversion of three or more others of the business type.
 -- key: all
 -- index: tenant_no
 WITH by_type AS (

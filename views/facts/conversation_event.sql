@@ -1,4 +1,4 @@
--- description: What counts in a conversation (its first event, messages, results, fields, notifications), with the device, channel and inbox it carries.
+-- description: Events of a conversation that count, with the device, channel and inbox known by then.
 -- key: conversation
 -- reads: any
 -- index: conversation_no

@@ -1,4 +1,4 @@
--- description: Every event that has been refreshed, with its local day and hour and with numbers in place of its contact and conversation.
+-- description: Every refreshed event, with its local day and hour, and numbers in place of contact and conversation.
 -- key: event
 -- index: contact_no, at where contact_no is not null
 -- index: conversation_no where conversation_no is not null

@@ -1,4 +1,4 @@
--- description: The potentials in force from each month for which a record was loaded; each field holds until a later month names or ends it.
+-- description: Potentials in force from each month with a record; a field holds until a later month names or ends it.
 -- key: tenant
 -- index: tenant_no
 SELECT

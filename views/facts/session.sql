@@ -1,4 +1,4 @@
--- description: Windows of activity of a contact across experiences that hold a message, each with the experience it began in.
+-- description: Stretches of a contact's activity that hold a message, each with the experience in which it began.
 -- key: contact
 -- reads: message, click
 -- index: contact_no

@@ -14,13 +14,13 @@ CREATE TABLE IF NOT EXISTS kpi_admin.zone_period (
 CREATE TABLE IF NOT EXISTS kpi_admin.zone_name (zone text PRIMARY KEY);
 INSERT INTO kpi_admin.zone_name SELECT name FROM pg_catalog.pg_timezone_names ON CONFLICT DO NOTHING;
 
--- A viewer's zone if it is one; what a dashboard could not fill in (browser, ${__timezone}) counts as none.
+-- Return a viewer's zone if it is one, else null: also for what a dashboard could not fill in (browser, ${__timezone}).
 CREATE OR REPLACE FUNCTION kpi_admin.known_zone(asked text) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT zone FROM kpi_admin.zone_name WHERE zone = CASE WHEN asked IN ('utc', 'UTC') THEN 'UTC' ELSE asked END
 $$;
 
--- Every period of constant offset from 1999 to 2101, found by halving between days whose offsets differ.
+-- Add a zone: every period of constant offset from 1999 to 2101, found by halving between days whose offsets differ.
 CREATE OR REPLACE FUNCTION kpi_admin.add_zone(zone_name text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -69,8 +69,8 @@ BEGIN
 END
 $$;
 
--- The first instant whose local date is `local_day` (or, where a zone skipped that date, a later one). PostgreSQL takes
--- the second of two midnights. One expression, so that it is inlined.
+-- Return the first instant whose local date is `local_day` (or, where a zone skipped that date, a later one).
+-- PostgreSQL takes the second of two midnights. It is one expression, so that it is inlined.
 CREATE OR REPLACE FUNCTION kpi_admin.day_start(zone_name text, local_day date) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT local_day::timestamp AT TIME ZONE zone_name - CASE
@@ -90,15 +90,15 @@ LANGUAGE sql STABLE AS $$
     END
 $$;
 
--- The local date whose day holds an instant: where a clock goes back over midnight, the later date has begun and goes
--- on.
+-- Return the local date whose day holds an instant: where a clock goes back over midnight, the later date has begun and
+-- goes on.
 CREATE OR REPLACE FUNCTION kpi_admin.local_day(zone_name text, instant timestamptz) RETURNS date
 LANGUAGE sql STABLE AS $$
     SELECT (instant AT TIME ZONE zone_name)::date
         + (instant >= kpi_admin.day_start(zone_name, (instant AT TIME ZONE zone_name)::date + 1))::integer
 $$;
 
--- Whether a zone's clock changes within an hour or goes back over midnight, in the years that events may have.
+-- Return whether a zone's clock changes within an hour or goes back over midnight, in the years that events may have.
 CREATE OR REPLACE FUNCTION kpi_admin.is_odd(zone_name text) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
@@ -110,7 +110,7 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
--- How many dates of [first_day, last_day) a zone skipped whole.
+-- Return how many dates of [first_day, last_day) a zone skipped whole.
 CREATE OR REPLACE FUNCTION kpi_admin.skipped_days(zone_name text, first_day date, last_day date) RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT count(*)::integer FROM kpi_admin.zone_period AS p
@@ -118,8 +118,8 @@ LANGUAGE sql STABLE AS $$
         AND (p.starts AT TIME ZONE p.zone)::date > first_day AND (p.starts AT TIME ZONE p.zone)::date <= last_day
 $$;
 
--- The local hour that holds `instant`, as [starts, ends): from a full hour of the local clock or a clock change to the
--- next.
+-- Return the local hour that holds `instant`, as [starts, ends): from a full hour of the local clock or a clock change
+-- to the next.
 CREATE OR REPLACE FUNCTION kpi_admin.hour_of(
     zone_name text, instant timestamptz, OUT starts timestamptz, OUT ends timestamptz
 )
@@ -133,7 +133,7 @@ LANGUAGE sql STABLE AS $$
     WHERE p.zone = zone_name AND p.starts <= instant AND instant < p.ends
 $$;
 
--- The starts of the local hours that begin in [first, last).
+-- Return the starts of the local hours that begin in [first, last).
 CREATE OR REPLACE FUNCTION kpi_admin.hours(zone_name text, first timestamptz, last timestamptz)
 RETURNS SETOF timestamptz
 LANGUAGE sql STABLE ROWS 1000 AS $$
@@ -148,15 +148,17 @@ LANGUAGE sql STABLE ROWS 1000 AS $$
     ORDER BY 1
 $$;
 
--- Now: the database's, or the setting kpi.now of those who may set it (server's login, owner, superusers).
+-- Return the present time: the database's, or the setting kpi.now of those who may set it (server's login, owner,
+-- superusers).
 CREATE OR REPLACE FUNCTION kpi_admin.now() RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN coalesce(pg_catalog.current_setting('kpi.now', true), '') <> '' AND kpi_admin.is_trusted()
         THEN pg_catalog.current_setting('kpi.now')::pg_catalog.timestamptz ELSE pg_catalog.now() END
 $$;
 
--- Aggregates for windows. last_known: the latest value named so far. window_start: the start of the fixed window
--- [start, start + length) that a moment falls into, the first moment at or after its end opening the next.
+-- Return the second of two values. It makes one of two aggregates for windows: last_known is the latest value named so
+-- far; window_start is the start of the fixed window [start, start + length) that a moment falls into, and the first
+-- moment at or after its end opens the next.
 CREATE OR REPLACE FUNCTION kpi_admin.second_of_two(known anyelement, latest anyelement) RETURNS anyelement
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$ BEGIN RETURN latest; END $$;
 
@@ -164,6 +166,7 @@ CREATE OR REPLACE AGGREGATE kpi_admin.last_known(anyelement) (
     SFUNC = kpi_admin.second_of_two, STYPE = anyelement, PARALLEL = SAFE
 );
 
+-- Return the start of the window that a moment falls into, given that of the window before.
 CREATE OR REPLACE FUNCTION kpi_admin.next_window(opened timestamptz, at timestamptz, length interval)
 RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$

@@ -115,22 +115,24 @@ CREATE TABLE IF NOT EXISTS kpi_admin.login (
     login name NOT NULL, tenant_id text NOT NULL, PRIMARY KEY (login, tenant_id)
 );
 
--- Owner of the product's objects, or superuser: sees all, by session_user so that no SET ROLE or setting helps.
--- These functions answer to any reader, whose own search path must not matter: they set theirs, temporary objects last,
--- and say the schema of every table.
+-- Return whether the session is of the owner of the product's objects or of a superuser, who see all: by session_user,
+-- so that no SET ROLE or setting helps.
+-- This and the functions below answer to any reader, whose own search path must not matter: they set theirs, temporary
+-- objects last, and say the schema of every table.
 CREATE OR REPLACE FUNCTION kpi_admin.is_owner() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT r.rolsuper OR r.oid = (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'kpi_admin')
     FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user
 $$;
 
+-- Return whether the session may set the present time: it is the server's, or sees all.
 CREATE OR REPLACE FUNCTION kpi_admin.is_trusted() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT session_user = 'kpi_server' OR kpi_admin.is_owner()
 $$;
 
--- The ids of the tenants that this session may see; null for all. The server's login reads no view itself: the setting
--- is what kpi_http.enter made of the token that came with a request.
+-- Return the ids of the tenants that this session may see; null for all. The server's login reads no view itself: the
+-- setting is what kpi_http.enter made of the token that came with a request.
 CREATE OR REPLACE FUNCTION kpi_admin.visible_tenants() RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -146,7 +148,7 @@ BEGIN
 END
 $$;
 
--- The same as numbers, for the views.
+-- Return the numbers of the tenants that this session may see, for the views.
 CREATE OR REPLACE FUNCTION kpi_admin.visible_tenant_numbers() RETURNS integer[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(pg_catalog.array_agg(n.tenant_no), '{}') FROM kpi_data.tenant_number AS n,

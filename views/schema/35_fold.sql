@@ -1,7 +1,7 @@
 -- Slices folded by day, when a refresh has built them. What the columns mean, with an example: kpi_admin.day_amount in
 -- 30_admin.sql.
 
--- Folds the slice that holds local days [first_day, end_day), none if nothing counted in them.
+-- Fold the slice that holds local days [first_day, end_day); there is none if nothing counted in them.
 CREATE OR REPLACE FUNCTION kpi_admin.fold(id text, first_day date, end_day date, relation text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -20,9 +20,10 @@ BEGIN
 END
 $$;
 
--- The same of a distinct count. An entity that comes to count on a day, or no longer does, changes two rows: that
--- day's, and that of the next day on which it counts, since when it last counted before moves. When Ann of the example
--- turns out to have counted on 2 May as well, 2 May gets a row, and since of 3 May becomes {-infinity, 2 May}.
+-- Fold the slice of a distinct count. An entity that comes to count on a day, or no longer does, changes two rows: that
+-- day's, and that of the next day on which it counts, for the day on which it last counted before moves. When Ann of
+-- the example turns out to have counted on 2 May as well, 2 May gets a row, and `since` of 3 May becomes
+-- {-infinity, 2 May}.
 CREATE OR REPLACE FUNCTION kpi_admin.fold_members(id text, first_day date, end_day date, rows_text text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -80,7 +81,7 @@ BEGIN
 END
 $$;
 
--- Forgets a KPI's days.
+-- Forget a KPI's days.
 CREATE OR REPLACE FUNCTION kpi_admin.unfold(id text) RETURNS void
 LANGUAGE sql AS $$
     DELETE FROM kpi_admin.day_amount WHERE kpi_id = id;

@@ -56,7 +56,7 @@ BEGIN
 END
 $$;
 
--- Whether an id is that of a tenant that this session may see.
+-- Return whether an id is that of a tenant that this session may see.
 CREATE OR REPLACE FUNCTION kpi_admin.is_visible_tenant(id text) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN visible.ids IS NULL THEN EXISTS (SELECT FROM kpi_data.tenant_number AS n WHERE n.tenant = id)
@@ -180,7 +180,7 @@ BEGIN
 END
 $$;
 
--- Whether a value meets a condition. The planner writes the same test as SQL for the rows of slices.
+-- Return whether a value meets a condition. The planner writes the same test as SQL for the rows of slices.
 CREATE OR REPLACE FUNCTION kpi_admin.meets(actual text, condition jsonb) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT (condition ->> 'op' IN ('!=', '!~')) <> (

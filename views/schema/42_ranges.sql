@@ -40,6 +40,10 @@ BEGIN
 END
 $$;
 
+-- Return a range between dates of each tenant's own clock.
+CREATE OR REPLACE FUNCTION kpi_admin.between_dates(first_day date, last_day date) RETURNS kpi_admin.asked_range
+LANGUAGE sql IMMUTABLE AS $$ SELECT (NULL, NULL, first_day, last_day, NULL)::kpi_admin.asked_range $$;
+
 -- Return a range whose ends are texts: dates (of each tenant's own clock), or times with their offset.
 CREATE OR REPLACE FUNCTION kpi_admin.between_texts(starts text, ends text) RETURNS kpi_admin.asked_range
 LANGUAGE plpgsql STABLE AS $$

@@ -190,7 +190,7 @@ BEGIN
 END
 $$;
 
--- Whether an hour of one range begins within an hour of another.
+-- Return whether an hour of one range begins within an hour of another.
 CREATE OR REPLACE FUNCTION kpi_admin.hours_differ(ranges kpi_admin.tenant_range[]) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -96,7 +96,8 @@ LANGUAGE sql IMMUTABLE AS $$
     END
 $$;
 
--- Whether an end of a moved range, or of a part of it, lies within an hour: slices cannot tell what is before it.
+-- Return whether an end of a moved range, or of a part of it, lies within an hour: slices cannot tell what is before
+-- it.
 CREATE OR REPLACE FUNCTION kpi_admin.cuts_hours(ranges kpi_admin.tenant_range[]) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
@@ -172,7 +173,7 @@ BEGIN
 END
 $$;
 
--- Whether a question needs neither hours nor dimensions but tenants.
+-- Return whether a question needs no hours, and no dimension other than tenant.
 CREATE OR REPLACE FUNCTION kpi_admin.of_whole_days(hourly boolean, bucket text, conditions jsonb, by text[])
 RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$

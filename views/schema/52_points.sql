@@ -35,7 +35,8 @@ LANGUAGE sql STABLE AS $$
     WHERE p.shape <> 'total' OR is_last
     GROUP BY 1, 2
     -- A tenant is listed as a group when a month of the range has a value.
-    HAVING p.grouped_by = '{}' OR p.all_groups OR (array_agg(tenant))[1] IN (SELECT tenant FROM months WHERE value IS NOT NULL)
+    HAVING p.grouped_by = '{}' OR p.all_groups
+        OR (array_agg(tenant))[1] IN (SELECT tenant FROM months WHERE value IS NOT NULL)
 $$;
 
 -- Return the groups that `all_groups` lists: every active entity of the dimension that is grouped by, in the asked
@@ -109,34 +110,37 @@ BEGIN
         WHERE no_groups OR k.fold <> 'ratio' OR f.denominator <> 0;
     ELSE
         RETURN QUERY
-        WITH f AS MATERIALIZED (
-            SELECT * FROM kpi_admin.folded(k, ranges, p.hourly, p.bucket, p.conditions, p.grouped_by, p.shape = 'cumulative')
-        ), b AS MATERIALIZED (
+        WITH folded AS MATERIALIZED (
+            SELECT * FROM kpi_admin.folded(
+                k, ranges, p.hourly, p.bucket, p.conditions, p.grouped_by, p.shape = 'cumulative'
+            )
+        ), buckets AS MATERIALIZED (
             SELECT * FROM kpi_admin.buckets(
                 p.ranges, p.bucket, own_hours AND 'tenant' = ANY (p.grouped_by), p.viewer_zone
             )
-        ), g AS MATERIALIZED (
-            SELECT f.dims FROM f GROUP BY f.dims HAVING k.fold <> 'ratio' OR sum(f.denominator) <> 0
+        ), groups AS MATERIALIZED (
+            SELECT folded.dims FROM folded GROUP BY folded.dims HAVING k.fold <> 'ratio' OR sum(folded.denominator) <> 0
             UNION SELECT '{}'::text[] WHERE no_groups
-            UNION SELECT e.dims FROM kpi_admin.every_group(p) AS e WHERE p.all_groups
+            UNION SELECT every.dims FROM kpi_admin.every_group(p) AS every WHERE p.all_groups
         ), size AS (
-            SELECT kpi_admin.check_size((SELECT count(*) FROM b) * (SELECT count(*) FROM g)) AS points
+            SELECT kpi_admin.check_size((SELECT count(*) FROM buckets) * (SELECT count(*) FROM groups)) AS points
         ), filled AS MATERIALIZED (
-            SELECT b.key, b.instant, g.dims, f.numerator, f.denominator
-            FROM size CROSS JOIN g
-            JOIN b ON b.tenant IS NULL OR b.tenant = g.dims[array_position(p.grouped_by, 'tenant')]
-            LEFT JOIN f ON f.dims = g.dims AND f.key = b.key
+            SELECT buckets.key, buckets.instant, groups.dims, folded.numerator, folded.denominator
+            FROM size CROSS JOIN groups
+            JOIN buckets
+                ON buckets.tenant IS NULL OR buckets.tenant = groups.dims[array_position(p.grouped_by, 'tenant')]
+            LEFT JOIN folded ON folded.dims = groups.dims AND folded.key = buckets.key
             WHERE size.points >= 0
         ), summed AS (
-            SELECT s.key, s.instant, s.dims, sum(s.numerator) OVER so_far AS numerator,
-                sum(s.denominator) OVER so_far AS denominator
-            FROM filled AS s WHERE p.shape = 'cumulative' WINDOW so_far AS (PARTITION BY s.dims ORDER BY s.key)
-            UNION ALL SELECT s.* FROM filled AS s WHERE p.shape <> 'cumulative'
+            SELECT filled.key, filled.instant, filled.dims, sum(filled.numerator) OVER so_far AS numerator,
+                sum(filled.denominator) OVER so_far AS denominator
+            FROM filled WHERE p.shape = 'cumulative' WINDOW so_far AS (PARTITION BY filled.dims ORDER BY filled.key)
+            UNION ALL SELECT filled.* FROM filled WHERE p.shape <> 'cumulative'
         )
-        SELECT s.key, s.instant, s.dims,
-            CASE k.fold WHEN 'ratio' THEN s.numerator / nullif(s.denominator, 0)
-                ELSE coalesce(s.numerator, 0) / k.per END
-        FROM summed AS s;
+        SELECT summed.key, summed.instant, summed.dims,
+            CASE k.fold WHEN 'ratio' THEN summed.numerator / nullif(summed.denominator, 0)
+                ELSE coalesce(summed.numerator, 0) / k.per END
+        FROM summed;
     END IF;
     IF NOT FOUND AND p.shape = 'total' AND no_groups THEN
         RETURN QUERY SELECT NULL::timestamp, NULL::timestamptz, '{}'::text[], kpi_admin.nothing(k);
@@ -246,23 +250,25 @@ BEGIN
              FROM kpi_admin.kpi AS k WHERE k.distribution));
     END IF;
     RETURN QUERY
-    WITH f AS (
-        SELECT f.dims[1] AS tenant, extract(isodow FROM f.key) AS weekday, extract(hour FROM f.key) AS hour,
-            sum(f.numerator) AS amount
-        FROM kpi_admin.folded(p.kpi, p.ranges, false, 'weekday hour', p.conditions, '{tenant}', false) AS f
+    WITH amounts AS (
+        SELECT folded.dims[1] AS tenant, extract(isodow FROM folded.key) AS weekday,
+            extract(hour FROM folded.key) AS hour, sum(folded.numerator) AS amount
+        FROM kpi_admin.folded(p.kpi, p.ranges, false, 'weekday hour', p.conditions, '{tenant}', false) AS folded
         GROUP BY 1, 2, 3
     ), dates AS (
-        SELECT r.tenant, extract(isodow FROM b.key) AS weekday, count(*) AS count
-        FROM unnest(p.ranges) AS r, kpi_admin.buckets(ARRAY[r], 'day', false, NULL) AS b
+        SELECT range.tenant, extract(isodow FROM day.key) AS weekday, count(*) AS count
+        FROM unnest(p.ranges) AS range
+        CROSS JOIN LATERAL kpi_admin.buckets(ARRAY[range], 'day', false, NULL) AS day
         GROUP BY 1, 2
     ), averages AS (
-        SELECT dates.weekday, hours.hour, coalesce(f.amount, 0) / dates.count AS average
+        SELECT dates.weekday, hours.hour, coalesce(amounts.amount, 0) / dates.count AS average
         FROM dates CROSS JOIN generate_series(0, 23) AS hours (hour)
-        LEFT JOIN f ON f.tenant = dates.tenant AND f.weekday = dates.weekday AND f.hour = hours.hour
+        LEFT JOIN amounts ON amounts.tenant = dates.tenant AND amounts.weekday = dates.weekday
+            AND amounts.hour = hours.hour
     )
-    SELECT weekdays.weekday::text, hours.hour::text, sum(a.average)
+    SELECT weekdays.weekday::text, hours.hour::text, sum(averages.average)
     FROM generate_series(1, 7) AS weekdays (weekday) CROSS JOIN generate_series(0, 23) AS hours (hour)
-    LEFT JOIN averages AS a ON a.weekday = weekdays.weekday AND a.hour = hours.hour
+    LEFT JOIN averages ON averages.weekday = weekdays.weekday AND averages.hour = hours.hour
     GROUP BY weekdays.weekday, hours.hour
     ORDER BY weekdays.weekday, hours.hour;
 END
@@ -281,25 +287,27 @@ DECLARE
     dims_object text;
     parts text;
 BEGIN
-    SELECT coalesce(string_agg(DISTINCT format(', %I', coalesce(d.parent_of, d.dim)), ''), ''),
-        coalesce(string_agg(DISTINCT d.join_sql, ' '), ''),
-        format('jsonb_build_object(%s)', string_agg(format('%L, %s', d.dim, d.expression), ', '))
-    INTO columns, joins, dims_object FROM kpi_admin.dim AS d WHERE d.dim = ANY (k.dims);
+    SELECT coalesce(string_agg(DISTINCT format(', %I', coalesce(dim.parent_of, dim.dim)), ''), ''),
+        coalesce(string_agg(DISTINCT dim.join_sql, ' '), ''),
+        format('jsonb_build_object(%s)', string_agg(format('%L, %s', dim.dim, dim.expression), ', '))
+    INTO columns, joins, dims_object FROM kpi_admin.dim AS dim WHERE dim.dim = ANY (k.dims);
     SELECT string_agg(format(
-        'SELECT h.tenant_no, h.at, h.kind, h.id, h.contact_no, h.conversation_no%s,
-            h.amount * %s AS numerator, h.amount * %s AS denominator
-         FROM unnest($1) AS r JOIN kpi_hits.%I AS h ON h.tenant_no = r.tenant_no
-            AND h.local_day >= r.first_day AND h.local_day < r.last_day AND h.at >= r.starts AND h.at < r.ends',
+        'SELECT hit.tenant_no, hit.at, hit.kind, hit.id, hit.contact_no, hit.conversation_no%s,
+            hit.amount * %s AS numerator, hit.amount * %s AS denominator
+         FROM unnest($1) AS range JOIN kpi_hits.%I AS hit ON hit.tenant_no = range.tenant_no
+            AND hit.local_day >= range.first_day AND hit.local_day < range.last_day
+            AND hit.at >= range.starts AND hit.at < range.ends',
         columns, part.numerator, part.denominator, part.kpi_id), ' UNION ALL ')
     INTO parts FROM unnest(k.parts, k.numerators, k.denominators) AS part (kpi_id, numerator, denominator);
+    -- `s` is the name that the texts of kpi_admin.dim have for a row with the columns of dimensions.
     RETURN QUERY EXECUTE format(
-        'SELECT tn.tenant, s.at, s.kind, s.id, contact.contact, conversation.conversation, %s, %s
+        'SELECT number.tenant, s.at, s.kind, s.id, contact.contact, conversation.conversation, %s, %s
          FROM (
              SELECT tenant_no, at, kind, id, contact_no, conversation_no%s,
                  sum(numerator) AS numerator, sum(denominator) AS denominator
              FROM (%s) AS every_part GROUP BY tenant_no, at, kind, id, contact_no, conversation_no%s
          ) AS s
-         JOIN kpi_data.tenant_number AS tn ON tn.tenant_no = s.tenant_no
+         JOIN kpi_data.tenant_number AS number ON number.tenant_no = s.tenant_no
          LEFT JOIN kpi_fact.contact AS contact ON contact.contact_no = s.contact_no
          LEFT JOIN kpi_fact.conversation AS conversation ON conversation.conversation_no = s.conversation_no %s
          WHERE %s%s ORDER BY s.at, s.id LIMIT $3 OFFSET $4',

@@ -9,8 +9,11 @@ EXCEPTION WHEN duplicate_object THEN
 END
 $$;
 
--- Each function takes its range as instants, as dates and as texts; texts are dates or times with an offset, and what
--- PostgreSQL takes untyped literals for. Dates are those of the tenant's own clock, whatever the session's zone.
+-- Each function of the schema kpi takes its range as instants, as dates and as texts; texts are dates or times with an
+-- offset, and what PostgreSQL takes untyped literals for. Dates are those of the tenant's own clock, whatever the
+-- session's zone. What the functions do is in their COMMENTs below.
+
+-- Return a KPI over a range, for each group.
 CREATE OR REPLACE FUNCTION kpi_admin.total(
     kpi_id text, asked kpi_admin.asked_range, filters jsonb, by text[], granularity text
 ) RETURNS TABLE (dims jsonb, value numeric)
@@ -20,6 +23,7 @@ LANGUAGE sql STABLE AS $$
         kpi_admin.plan(kpi_id, 'total', asked, NULL, kpi_admin.conditions(filters), by, granularity)) AS a
 $$;
 
+-- Return a KPI by the buckets of a range, for each group; cumulative: from the range's start to each bucket's end.
 CREATE OR REPLACE FUNCTION kpi_admin.series(
     kpi_id text, asked kpi_admin.asked_range, bucket text, filters jsonb, by text[], cumulative boolean,
     granularity text
@@ -45,7 +49,7 @@ CREATE OR REPLACE FUNCTION kpi.total(
 ) RETURNS TABLE (dims jsonb, value numeric)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-    SELECT * FROM kpi_admin.total(kpi_id, (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range, filters, by, granularity)
+    SELECT * FROM kpi_admin.total(kpi_id, kpi_admin.between_dates("from", "to"), filters, by, granularity)
 $$;
 
 CREATE OR REPLACE FUNCTION kpi.total(
@@ -74,7 +78,7 @@ CREATE OR REPLACE FUNCTION kpi.series(
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
     SELECT * FROM kpi_admin.series(
-        kpi_id, (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range, bucket, filters, by, cumulative, granularity)
+        kpi_id, kpi_admin.between_dates("from", "to"), bucket, filters, by, cumulative, granularity)
 $$;
 
 CREATE OR REPLACE FUNCTION kpi.series(
@@ -87,24 +91,27 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan A
         kpi_id, kpi_admin.between_texts("from", "to"), bucket, filters, by, cumulative, granularity)
 $$;
 
-CREATE OR REPLACE FUNCTION kpi.distribution(kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}')
-RETURNS TABLE (weekday text, hour text, value numeric)
+CREATE OR REPLACE FUNCTION kpi.distribution(
+    kpi_id text, "from" timestamptz, "to" timestamptz, filters jsonb DEFAULT '{}'
+) RETURNS TABLE (weekday text, hour text, value numeric)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.weekday, d.hour, trim_scale(d.value)
     FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', kpi_admin.between_instants("from", "to", NULL),
         NULL, kpi_admin.conditions(filters), '{}', NULL)) AS d
 $$;
 
-CREATE OR REPLACE FUNCTION kpi.distribution(kpi_id text, "from" date, "to" date, filters jsonb DEFAULT '{}')
-RETURNS TABLE (weekday text, hour text, value numeric)
+CREATE OR REPLACE FUNCTION kpi.distribution(
+    kpi_id text, "from" date, "to" date, filters jsonb DEFAULT '{}'
+) RETURNS TABLE (weekday text, hour text, value numeric)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.weekday, d.hour, trim_scale(d.value)
-    FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range,
+    FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', kpi_admin.between_dates("from", "to"),
         NULL, kpi_admin.conditions(filters), '{}', NULL)) AS d
 $$;
 
-CREATE OR REPLACE FUNCTION kpi.distribution(kpi_id text, "from" text, "to" text, filters jsonb DEFAULT '{}')
-RETURNS TABLE (weekday text, hour text, value numeric)
+CREATE OR REPLACE FUNCTION kpi.distribution(
+    kpi_id text, "from" text, "to" text, filters jsonb DEFAULT '{}'
+) RETURNS TABLE (weekday text, hour text, value numeric)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.weekday, d.hour, trim_scale(d.value)
     FROM kpi_admin.distribution(kpi_admin.plan(kpi_id, 'distribution', kpi_admin.between_texts("from", "to"),
@@ -129,7 +136,7 @@ CREATE OR REPLACE FUNCTION kpi.hits(
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT h.tenant_id, h.at, h.kind, h.id, h.contact, h.conversation, trim_scale(h.amount), h.dims
-    FROM kpi_admin.hits(kpi_admin.plan(kpi_id, 'total', (NULL, NULL, "from", "to", NULL)::kpi_admin.asked_range,
+    FROM kpi_admin.hits(kpi_admin.plan(kpi_id, 'total', kpi_admin.between_dates("from", "to"),
         NULL, kpi_admin.conditions(filters), '{}', granularity), NULL, 0) AS h
 $$;
 
@@ -153,16 +160,17 @@ BEGIN
         FROM (VALUES
             ('total', 'A KPI over a range, for each group: SELECT * FROM kpi.total(''sessions'', ''2026-10-01'', '
                 '''2026-11-01'', ''{"tenant": "acme"}'', ''{device}'').'),
-            ('series', 'A KPI by hour, day, week or month of the tenant''s clock; cumulative: from the range''s start to '
-                'each bucket''s end.'),
-            ('distribution', 'Average of a messaging metric per weekday (1 is Monday) and local hour, over the dates of '
-                'that weekday in the range.'),
+            ('series', 'A KPI by hour, day, week or month of the tenant''s clock; cumulative: from the range''s start '
+                'to each bucket''s end.'),
+            ('distribution', 'Average of a messaging metric per weekday (1 is Monday) and local hour, over the dates '
+                'of that weekday in the range.'),
             ('hits', 'What a number counts: an event, session or conversation a row, with what it adds.')
         ) AS w (name, words)
         JOIN pg_proc AS p ON p.proname = w.name AND p.pronamespace = 'kpi'::regnamespace
     LOOP
         EXECUTE format('COMMENT ON FUNCTION %s IS %L', described.function, described.words
-            || ' The range ends before "to". A date is the tenant''s own; a text is a date, or a time with its offset.');
+            || ' The range ends before "to". A date is the tenant''s own; a text is a date, or a time with its '
+            'offset.');
     END LOOP;
 END
 $$;
@@ -180,7 +188,8 @@ COMMENT ON COLUMN kpi.catalog.description IS 'What it counts, in English.';
 COMMENT ON COLUMN kpi.catalog.title_nl IS 'Its name in Dutch.';
 COMMENT ON COLUMN kpi.catalog.description_nl IS 'What it counts, in Dutch.';
 COMMENT ON COLUMN kpi.catalog.unit IS 'none, minutes, percent or score -100..100.';
-COMMENT ON COLUMN kpi.catalog.counting IS 'How it counts: count, sum, sessions, distinct …, first …, ratio, score, value.';
+COMMENT ON COLUMN kpi.catalog.counting IS
+    'How it counts: count, sum, sessions, distinct …, first …, ratio, score, value.';
 COMMENT ON COLUMN kpi.catalog.dims IS 'The dimensions it can be grouped and filtered by, besides tenant.';
 COMMENT ON COLUMN kpi.catalog.view_name IS 'The view with its rows.';
 COMMENT ON COLUMN kpi.catalog.source IS 'The events, sessions or formula it comes from.';

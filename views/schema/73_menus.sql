@@ -1,5 +1,13 @@
--- What Grafana asks to fill its menus, and annotations: a JSON text a row. `asked` are the fields of the request.
+-- Requests that are no questions: what Grafana asks to fill its menus and to mark years, and the page for people.
 
+-- Return the names of these requests. Each is answered by the function of its name in this schema: it takes the fields
+-- of the request and returns JSON texts. `kpi_http.answer_request` calls no other.
+CREATE FUNCTION kpi_http.requests() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT '{search,metrics,payload_options,variable,tag_keys,tag_values,annotations,page}'::text[]
+$$;
+
+-- Return the values of a dimension that occur under filters, with their names; at most 1,000.
 CREATE FUNCTION kpi_http.dim_values(dim_name text, filters jsonb) RETURNS TABLE (id text, name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -7,22 +15,24 @@ DECLARE
 BEGIN
     conditions := kpi_http.authorise_filters(filters);
     RETURN QUERY
-    SELECT v.value, kpi_http.label(dim_name, v.value, v.tenants)
+    SELECT listed.value, kpi_http.label(dim_name, listed.value, listed.tenants)
     FROM (
-        SELECT o.value, array_agg(DISTINCT o.tenant_no) AS tenants
-        FROM kpi_http.occurring(dim_name, conditions) AS o GROUP BY o.value
-        ORDER BY o.value COLLATE "C" LIMIT 1000
-    ) AS v
-    ORDER BY v.value COLLATE "C";
+        SELECT found.value, array_agg(DISTINCT found.tenant_no) AS tenants
+        FROM kpi_http.occurring(dim_name, conditions) AS found GROUP BY found.value
+        ORDER BY found.value COLLATE "C" LIMIT 1000
+    ) AS listed
+    ORDER BY listed.value COLLATE "C";
 END
 $$;
 
+-- Return the dimensions that ad hoc filters can be on.
 CREATE FUNCTION kpi_http.tag_keys(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('type', 'string', 'text', d.dim, 'key', d.dim)::text
     FROM kpi_admin.dim AS d ORDER BY d.dim COLLATE "C"
 $$;
 
+-- Return the values that an ad hoc filter on the dimension `key` can have. Refuse a request without a key.
 CREATE FUNCTION kpi_http.tag_values(asked jsonb) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -62,7 +72,7 @@ BEGIN
 END
 $$;
 
--- The KPIs whose id or title holds a text.
+-- Return the KPIs whose id or title holds the text `target`.
 CREATE FUNCTION kpi_http.search(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object('text', k.title, 'value', k.kpi_id)::text FROM kpi_admin.kpi AS k
@@ -70,40 +80,42 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY k.position
 $$;
 
--- What a field of a KPI's payload can be; null for a field with no such choice.
+-- Return what a field of a KPI's payload can be; null for a field with no such choice.
 CREATE FUNCTION kpi_http.options(dims text[], field text) RETURNS json
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT json_agg(json_build_object('label', o, 'value', o)) FROM unnest(CASE field
+    SELECT json_agg(json_build_object('label', option, 'value', option)) FROM unnest(CASE field
         WHEN 'shape' THEN '{series,cumulative,total,table,distribution}'
         WHEN 'by' THEN dims || ARRAY['tenant']
         WHEN 'interval' THEN '{auto,hour,day,week,month}'
         WHEN 'granularity' THEN '{day,hour}'
         WHEN 'compare' THEN '{previous,usual}'
-    END::text[]) AS o
+    END::text[]) AS option
 $$;
 
+-- Return every KPI with the fields that its payload can have.
 CREATE FUNCTION kpi_http.metrics(asked jsonb) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT json_build_object('label', k.title, 'value', k.kpi_id, 'description', k.description, 'payloads', (
-        SELECT json_agg(p.payload) FROM (
+    SELECT json_build_object('label', kpi.title, 'value', kpi.kpi_id, 'description', kpi.description, 'payloads', (
+        SELECT json_agg(payloads.payload) FROM (
             SELECT json_build_object(
-                'label', f, 'name', f, 'type', 'select', 'options', kpi_http.options(k.dims, f)
+                'label', field, 'name', field, 'type', 'select', 'options', kpi_http.options(kpi.dims, field)
             ) AS payload
-            FROM unnest('{shape,interval,granularity,compare}'::text[]) AS f
+            FROM unnest('{shape,interval,granularity,compare}'::text[]) AS field
             -- The options of those with several values are asked for when their menu is opened: given here, simPod
             -- JSON would not show which are chosen.
             UNION ALL
             SELECT json_build_object('label', 'by', 'name', 'by', 'type', 'multi-select', 'placeholder', 'nothing')
             UNION ALL
             SELECT json_build_object(
-                'label', d, 'name', 'filters.' || d, 'type', 'multi-select', 'placeholder', 'all'
+                'label', dim, 'name', 'filters.' || dim, 'type', 'multi-select', 'placeholder', 'all'
             )
-            FROM unnest(k.dims || ARRAY['tenant']) AS d
-        ) AS p
-    ))::text FROM kpi_admin.kpi AS k ORDER BY k.position
+            FROM unnest(kpi.dims || ARRAY['tenant']) AS dim
+        ) AS payloads
+    ))::text FROM kpi_admin.kpi AS kpi ORDER BY kpi.position
 $$;
 
--- What a field of a KPI's payload can be; for a filter the values that occur, in the chosen tenants.
+-- Return what the field `name` of the payload of the KPI `metric` can be; for a filter the values that occur in the
+-- chosen tenants.
 CREATE FUNCTION kpi_http.payload_options(asked jsonb) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -111,14 +123,15 @@ DECLARE
     dim text := substring(asked ->> 'name' FROM '^filters\.(.*)$');
 BEGIN
     IF dim IS NULL THEN
-        RETURN QUERY SELECT o::text FROM json_array_elements(kpi_http.options(k.dims, asked ->> 'name')) AS o;
+        RETURN QUERY
+        SELECT option::text FROM json_array_elements(kpi_http.options(k.dims, asked ->> 'name')) AS option;
     ELSIF dim = ANY (k.dims || ARRAY['tenant']) THEN
         RETURN QUERY
         SELECT json_build_object('label', v.name, 'value', v.id)::text
         FROM kpi_http.dim_values(dim, CASE WHEN dim = 'tenant' THEN '[]' ELSE
             (
-                SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', f -> 'tenant')), '[]')
-                FROM jsonb_array_elements(asked -> 'filters') AS f WHERE f ? 'tenant'
+                SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', filter -> 'tenant')), '[]')
+                FROM jsonb_array_elements(asked -> 'filters') AS filter WHERE filter ? 'tenant'
             )
         END) AS v
         ORDER BY v.name COLLATE "C", v.id COLLATE "C";
@@ -162,7 +175,7 @@ BEGIN
 END
 $$;
 
--- POST /annotations: the years alone.
+-- Return what POST /annotations answers: the years alone.
 CREATE FUNCTION kpi_http.annotations(asked jsonb) RETURNS SETOF text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_object(

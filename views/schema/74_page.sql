@@ -1,6 +1,7 @@
 -- The page for people: everything it shows in one JSON text, of one tenant.
 
--- Every KPI over a tenant's last 30 whole days with a point a day; one of months over this month, with twelve points.
+-- Return every KPI over a tenant's last 30 whole days, with a point for each day; one by the month over this month,
+-- with a point for each of twelve months.
 CREATE FUNCTION kpi_http.page_kpis(conditions jsonb, days timestamptz[], months timestamptz[]) RETURNS json
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_agg(json_build_object(
@@ -27,7 +28,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     ) AS v
 $$;
 
--- The page of a tenant, by default of the one with the most messages lately.
+-- Return the page of a tenant, by default of the one with the most messages lately.
 CREATE FUNCTION kpi_http.page(asked jsonb) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,6 +1,11 @@
--- All that the server calls, one statement a request. Each function takes the hash of the token that came with it.
+-- What the server calls, one statement for each request. Each function takes the hash of the token that came with it.
 
--- Questions as understood, to find kept answers by; null for one that is refused, or changes by itself.
+-- Return, for each question, the key under which its answer may be kept; null for one that is refused, or that is never
+-- kept.
+--
+-- Here and below, only what a question can be refused for is caught: the product's own refusals (SQLSTATE KP…) and
+-- values that PostgreSQL cannot use (22…, which is `data_exception`). KP000 stands for its class, as every SQLSTATE
+-- that ends in 000. Anything else, a cancelled statement or a deadlock, say, ends the request.
 CREATE FUNCTION kpi_http.keys(token_hash bytea, questions jsonb) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -11,7 +16,7 @@ BEGIN
     FOR asked IN SELECT one FROM jsonb_array_elements(questions) AS one LOOP
         BEGIN
             understood := kpi_http.understood(asked);
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN SQLSTATE 'KP000' OR data_exception THEN
             understood := NULL;
         END;
         RETURN NEXT understood;
@@ -19,9 +24,8 @@ BEGIN
 END
 $$;
 
--- The answers to questions, in order: the range that each uses (null for lists), and its rows or frames with commas
--- between.
--- One that is refused says so in place of its answer.
+-- Return the answers to questions, in order: the range that each uses (null for lists), and its rows or frames with
+-- commas between. A question that is refused has its refusal in place of its answer. `kind` is rows or frames.
 CREATE FUNCTION kpi_http.answers(token_hash bytea, kind text, questions jsonb)
 RETURNS TABLE (starts text, ends text, body text, refused jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -43,12 +47,9 @@ BEGIN
             ELSE
                 body := (SELECT string_agg(f, ',') FROM kpi_http.frames(q) AS f);
             END IF;
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN SQLSTATE 'KP000' OR data_exception THEN
             GET STACKED DIAGNOSTICS
                 state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-            IF state NOT LIKE 'KP4__' AND state NOT LIKE '22___' THEN
-                RAISE;
-            END IF;
             starts := NULL;
             ends := NULL;
             body := NULL;
@@ -59,14 +60,18 @@ BEGIN
 END
 $$;
 
--- What fills a menu, annotations, the page: texts with commas between.
-CREATE FUNCTION kpi_http.menu(token_hash bytea, name text, asked jsonb) RETURNS text
+-- Return the answer to a request that is no question: the texts that the function of its name gives for the
+-- request's fields, with commas between. Refuse a request of another name.
+CREATE FUNCTION kpi_http.answer_request(token_hash bytea, request_name text, asked jsonb) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found text;
 BEGIN
     PERFORM kpi_http.enter(token_hash);
-    EXECUTE format('SELECT string_agg(t, '','') FROM kpi_http.%I($1) AS t', name) INTO found USING asked;
+    IF request_name <> ALL (kpi_http.requests()) THEN
+        RAISE EXCEPTION 'there is no request %', left(request_name, 100) USING ERRCODE = 'undefined_function';
+    END IF;
+    EXECUTE format('SELECT string_agg(t, '','') FROM kpi_http.%I($1) AS t', request_name) INTO found USING asked;
     RETURN found;
 END
 $$;
@@ -86,6 +91,7 @@ BEGIN
     zone := kpi_http.common_zone(q.conditions);
     SELECT u.starts, u.ends INTO starts, ends FROM kpi_http.used_range(q) AS u;
     IF q.list IS NOT NULL THEN
+        -- A list has no plan of its own; its range is that of any KPI by the day.
         q.plans := ARRAY[kpi_http.plan_of_tenants(q, 'nps_answers', '{}')];
     END IF;
     -- A range of which now leaves nothing, or of no tenant, has the dates of where it ends.
@@ -109,5 +115,5 @@ $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kpi_http FROM PUBLIC;
 GRANT USAGE ON SCHEMA kpi_http TO kpi_server;
-GRANT EXECUTE ON FUNCTION kpi_http.seconds_to_wait, kpi_http.state, kpi_http.keys, kpi_http.answers, kpi_http.menu,
-    kpi_http.export, kpi_http.export_rows TO kpi_server;
+GRANT EXECUTE ON FUNCTION kpi_http.seconds_to_wait, kpi_http.state, kpi_http.keys, kpi_http.answers,
+    kpi_http.answer_request, kpi_http.export, kpi_http.export_rows TO kpi_server;

@@ -142,4 +142,4 @@ def test_the_server_s_login_reads_nothing_by_itself(
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 server.execute(statement.encode())
         with pytest.raises(psycopg.Error, match="The token is not valid"):
-            server.execute("SELECT kpi_http.menu('x', 'tag_keys', '{}')")
+            server.execute("SELECT kpi_http.answer_request('x', 'tag_keys', '{}')")
