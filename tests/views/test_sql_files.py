@@ -52,9 +52,7 @@ def test_the_value_of_what_is_missing_is_the_dimensions_own(path: Path) -> None:
     assert spelled - {dim.missing for dim in DIMS.values()} == set()
 
 
-VERBS = (
-    "Return Add Bring Build Check Count Create Fold Forget Have Keep Note Refuse Remove Take Write"
-)
+VERBS = "Return Add Bring Build Check Count Create End Fold Forget Have Keep Note Refuse Remove Start Take Write"
 FUNCTION = re.compile(r"((?:^--[^\n]*\n)*)CREATE (?:OR REPLACE )?FUNCTION (kpi_\w+\.\w+)", re.M)
 
 
