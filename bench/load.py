@@ -20,16 +20,17 @@ def run(place: Place) -> list[Row]:
         rows = place.folder / "rows.txt"
         with cursor.copy("COPY kpi_data.event TO STDOUT") as copy, rows.open("wb") as file:
             file.writelines(copy)
-        cursor.execute("CREATE TABLE twin (LIKE kpi_data.event INCLUDING ALL)")
+        cursor.execute("CREATE SCHEMA bench")
+        cursor.execute("CREATE TABLE bench.twin (LIKE kpi_data.event INCLUDING ALL)")
         cursor.execute("CHECKPOINT")
 
         def copied() -> None:
-            with cursor.copy("COPY twin FROM STDIN") as copy, rows.open("rb") as file:
+            with cursor.copy("COPY bench.twin FROM STDIN") as copy, rows.open("rb") as file:
                 while block := file.read(1 << 18):
                     copy.write(block)
 
         bare = seconds(copied)
-        [(count,)] = cursor.execute("SELECT count(*) FROM twin")
+        [(count,)] = cursor.execute("SELECT count(*) FROM bench.twin")
     rows.unlink()
     speed = f"{loaded:.1f} s", f"{bare:.1f} s", f"{bare / loaded:.0%}", "≥ 35 %"
     memory = f"{most:.0f} MB", f"{little:.0f} MB", f"{most / little:.2f} ×", "flat: ≤ 1.2 ×"

@@ -86,11 +86,11 @@ DECLARE
     moved kpi_admin.tenant_range := r;
 BEGIN
     moved.move := move;
+    moved.starts := kpi_admin.moved_instant(r.zone, r.starts, unit, count);
+    moved.ends := kpi_admin.moved_instant(r.zone, r.ends, unit, count);
     IF r.first_day IS NULL THEN
         RETURN moved;
     END IF;
-    moved.starts := kpi_admin.moved_instant(r.zone, r.starts, unit, count);
-    moved.ends := kpi_admin.moved_instant(r.zone, r.ends, unit, count);
     moved.first_day := kpi_admin.local_day(r.zone, moved.starts);
     moved.last_day := kpi_admin.local_day(r.zone, moved.ends - interval '1 microsecond') + 1;
     IF bucket <> 'total' THEN
@@ -138,7 +138,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Return the ranges that a plan's are held against: one each, or up to four weeks, of those that begin with or after
--- the day of the tenant's first event.
+-- the day of the tenant's first event. One that now left empty begins, and ends, where now ends.
 CREATE OR REPLACE FUNCTION kpi_admin.compared_ranges(p kpi_admin.plan) RETURNS SETOF kpi_admin.tenant_range
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -154,7 +154,7 @@ BEGIN
         ) AS first_event
         CROSS JOIN generate_series(1, 4) AS week,
             kpi_admin.moved_back(r, p.bucket, 'day', 7 * week, week) AS m
-        WHERE m.first_day >= first_event.day;
+        WHERE coalesce(m.first_day, kpi_admin.local_day(m.zone, m.starts)) >= first_event.day;
     END IF;
 END
 $$;

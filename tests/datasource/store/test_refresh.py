@@ -42,7 +42,7 @@ def changed(
 ) -> dict[str, Any]:
     """An entity's record with a field taken from another of its type: it moves, or changes."""
     other = rng.choice(
-        [r for r in records if r["type"] == record["type"] and r["tenant"] == record["tenant"]]
+        [r for r in records if (r["type"], r.get("tenant")) == (record["type"], record.get("tenant"))]
     )
     fields = [f for f in other if f not in ("type", "tenant", "id", "month")]
     return record | ({field: other[field]} if fields and (field := rng.choice(fields)) else {})
