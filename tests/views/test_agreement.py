@@ -15,7 +15,7 @@ from tests.oracle.random_questions import describe, questions
 from tests.oracle.random_records import NOWS, tenants
 
 SEED = int(os.environ.get("CHATKPI_SEED", "1"))
-QUESTIONS = int(os.environ.get("CHATKPI_QUESTIONS", "20000"))
+QUESTIONS = int(os.environ.get("CHATKPI_QUESTIONS", "4000"))
 RUNS, TENANTS = 10, 20
 
 
