@@ -48,9 +48,10 @@ def installed(
     catalog: Catalog = CATALOG,
 ) -> tuple[str, psycopg.Connection[Any]]:
     """A database with the product in it and some records loaded and refreshed: its URL, a connection."""
-    url = database.new_database()
+    url = database.installed() if catalog is CATALOG else database.new_database()
     connection = connect(url, autocommit=True)
-    init(connection, catalog)
+    if catalog is not CATALOG:
+        init(connection, catalog)
     load_records(connection, records, folder)
     refresh(connection, catalog)
     connection.execute("SELECT set_config('kpi.now', %s, false)", [now])

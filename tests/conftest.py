@@ -18,8 +18,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from datasource.store import embedded
+from datasource.catalog import Catalog
+from datasource.store import embedded, rights
+from datasource.store.connection import connect
 from datasource.store.keeper import SUPERUSER
+from datasource.store.migrate import init
 
 
 class Databases:
@@ -29,6 +32,7 @@ class Databases:
         self.url = url
         self._connection = psycopg.connect(url, autocommit=True)
         self._strategy = "FILE_COPY"
+        self._installed: str | None = None
         self._connection.execute("SET file_copy_method = clone")
 
     def new_database(self, template: str = "template1") -> str:
@@ -42,6 +46,21 @@ class Databases:
             self._strategy = "WAL_LOG"
             self._connection.execute(create + self._strategy)
         return self.url.replace("/chatkpi?", f"/{name}?")
+
+    def installed(self) -> str:
+        """Create a database in which `chatkpi init` has run; return its URL.
+
+        It is a copy of one that is made once, but for what `init` says about the database itself,
+        which copies do not have.
+        """
+        if self._installed is None:
+            self._installed = self.new_database()
+            with connect(self._installed, autocommit=True) as connection:
+                init(connection, Catalog.read())
+        url = self.new_database(self._installed)
+        with connect(url, autocommit=True) as connection:
+            connection.execute(rights.CLOSE_DATABASE.encode())
+        return url
 
 
 def as_superuser(url: str) -> str:

@@ -16,7 +16,9 @@ from datasource.compile.definition import (
     CountedKpi,
     FormulaKpi,
     compile_kpis,
+    literal,
     own_dims,
+    quote,
 )
 
 __all__ = [
@@ -57,16 +59,6 @@ SLICE_ROW, TENANT_ROW, RANGE_ROW = "s", "tn", "r"
 VISIBLE = "= ANY ((SELECT kpi_admin.visible_tenant_numbers())::integer[])"
 
 
-def quote(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Quote a string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def measures(compiled: Compiled) -> list[str]:
     """Return the names of a public view's last columns."""
     if not isinstance(compiled, CountedKpi):
@@ -77,40 +69,8 @@ def measures(compiled: Compiled) -> list[str]:
 
 
 def hits_view(compiled: CountedKpi, schema: str = "kpi_hits") -> str:
-    """CREATE VIEW <schema>.<kpi_id>: what the KPI counts, a row each, dimensions spelled out.
-
-    Facts are called by their names alone: the search path says which are meant.
-    """
-    fact, amount = quote(compiled.fact), "1"
-    columns = [
-        f"{fact}.{column}"
-        for column in (
-            "tenant_no",
-            "at",
-            "day",
-            "hour",
-            "day AS local_day",
-            "kind",
-            "id",
-            "contact_no",
-            "conversation_no",
-        )
-    ]
-    if compiled.kpi.grain == "month":
-        columns[2] = f"date_trunc('month', {fact}.day::timestamp)::date AS day"
-        columns[3] = "NULL::timestamptz AS hour"
-    query = compiled.query.copy()
-    if compiled.entity:
-        columns.append(f"{fact}.{compiled.entity} AS entity")
-        query = query.where(f"{fact}.{compiled.entity} IS NOT NULL", dialect="postgres")
-    if compiled.amount is not None:
-        amount = compiled.amount.sql("postgres")
-    columns.append(f"({amount})::numeric AS amount")
-    for dim in own_dims(compiled.kpi):
-        value, missing = compiled.columns[dim].sql("postgres"), literal(DIMS[dim].missing)
-        columns.append(f'coalesce(({value})::text, {missing}) COLLATE "C" AS {quote(dim)}')
-    select = query.select(*columns, append=False, dialect="postgres").sql("postgres")
-    return f"CREATE VIEW {schema}.{quote(compiled.kpi.kpi_id)} AS {select}"
+    """CREATE VIEW <schema>.<kpi_id>: what the KPI counts, a row each, dimensions spelled out."""
+    return f"CREATE VIEW {schema}.{quote(compiled.kpi.kpi_id)} AS {compiled.hits_select}"
 
 
 def slice_select(compiled: CountedKpi, first: date, last: date, schema: str = "kpi_hits") -> str:

@@ -7,6 +7,7 @@ FROM: a quotient whose two sides add and subtract multiples of other KPIs.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import sqlglot
 from sqlglot import exp
@@ -59,10 +60,53 @@ class CountedKpi(Compiled):
     amount: exp.Expression | None
     entity: str | None
 
+    @cached_property
+    def hits_select(self) -> str:
+        """The SELECT of its hits. The search path says which facts its bare names mean."""
+        fact, amount = quote(self.fact), "1"
+        columns = [
+            f"{fact}.{column}"
+            for column in (
+                "tenant_no",
+                "at",
+                "day",
+                "hour",
+                "day AS local_day",
+                "kind",
+                "id",
+                "contact_no",
+                "conversation_no",
+            )
+        ]
+        if self.kpi.grain == "month":
+            columns[2] = f"date_trunc('month', {fact}.day::timestamp)::date AS day"
+            columns[3] = "NULL::timestamptz AS hour"
+        query = self.query.copy()
+        if self.entity:
+            columns.append(f"{fact}.{self.entity} AS entity")
+            query = query.where(f"{fact}.{self.entity} IS NOT NULL", dialect="postgres")
+        if self.amount is not None:
+            amount = self.amount.sql("postgres")
+        columns.append(f"({amount})::numeric AS amount")
+        for dim in own_dims(self.kpi):
+            value, missing = self.columns[dim].sql("postgres"), literal(DIMS[dim].missing)
+            columns.append(f'coalesce(({value})::text, {missing}) COLLATE "C" AS {quote(dim)}')
+        return query.select(*columns, append=False, dialect="postgres").sql("postgres")
+
 
 @dataclass(frozen=True)
 class FormulaKpi(Compiled):
     """A quotient of sums of counted KPIs, read from their slices."""
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a string."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def compile_kpis(catalog: Catalog) -> dict[str, Compiled]:

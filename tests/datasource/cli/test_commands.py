@@ -13,10 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from datasource.catalog import Catalog
 from datasource.cli import checks, main
 from datasource.store.connection import connect
-from datasource.store.migrate import init
 from tests.conftest import Databases, as_superuser
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,10 +68,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="module")
 def empty(database: Databases) -> str:
     """Return a database that `init` has made."""
-    url = database.new_database()
-    with connect(url) as connection:
-        init(connection, Catalog.read())
-    return url
+    return database.installed()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 
 from datasource.store.connection import connect
-from datasource.store.migrate import init
 from datasource.store.refresh import refresh
 from tests.agreement import CATALOG, load_records
 from tests.conftest import Databases
@@ -24,9 +23,8 @@ def prepared(
     database: Databases, folder: Path
 ) -> tuple[str, psycopg.Connection[Any], list[dict[str, Any]]]:
     """Half of some records loaded and refreshed, the rest loaded."""
-    url = database.new_database()
+    url = database.installed()
     connection = connect(url, autocommit=True)
-    init(connection, CATALOG)
     records = tenants(71, 6)
     load_records(connection, records[: len(records) // 2], folder)
     refresh(connection, CATALOG)

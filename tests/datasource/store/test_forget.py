@@ -84,9 +84,7 @@ def rows_of_number(connection: Connection, number: int) -> list[str]:
 
 @pytest.fixture
 def connection(database: Databases) -> Connection:
-    made = connect(database.new_database(), autocommit=True)
-    init(made, CATALOG)
-    return made
+    return connect(database.installed(), autocommit=True)
 
 
 def test_a_forgotten_contact_is_nowhere(connection: Connection, tmp_path: Path) -> None:

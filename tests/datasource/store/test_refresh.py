@@ -42,7 +42,11 @@ def changed(
 ) -> dict[str, Any]:
     """An entity's record with a field taken from another of its type: it moves, or changes."""
     other = rng.choice(
-        [r for r in records if (r["type"], r.get("tenant")) == (record["type"], record.get("tenant"))]
+        [
+            r
+            for r in records
+            if (r["type"], r.get("tenant")) == (record["type"], record.get("tenant"))
+        ]
     )
     fields = [f for f in other if f not in ("type", "tenant", "id", "month")]
     return record | ({field: other[field]} if fields and (field := rng.choice(fields)) else {})
@@ -54,9 +58,8 @@ def test_batches_equal_a_full_refresh(seed: int, database: Databases, tmp_path: 
     records = tenants(seed, 5)
     entities = [r for r in records if "at" not in r]
     rng.shuffle(records)
-    url = database.new_database()
+    url = database.installed()
     connection = connect(url, autocommit=True)
-    init(connection, CATALOG)
     step = -(-len(records) // 10)
     for batch in range(10):
         part = records[batch * step : (batch + 1) * step] + rng.sample(records, 5)
@@ -77,9 +80,8 @@ def test_batches_equal_a_full_refresh(seed: int, database: Databases, tmp_path: 
 def test_zone_and_rule_changes_recompute_that_tenant(database: Databases, tmp_path: Path) -> None:
     records = tenants(21, 2)
     tenant = records[0]["tenant"] if records[0]["type"] != "tenant" else records[0]["id"]
-    url = database.new_database()
+    url = database.installed()
     connection = connect(url, autocommit=True)
-    init(connection, CATALOG)
     load_records(connection, records, tmp_path)
     refresh(connection, CATALOG)
     changed_record = {
@@ -97,8 +99,7 @@ def test_zone_and_rule_changes_recompute_that_tenant(database: Databases, tmp_pa
 
 
 def test_nothing_new_builds_nothing(database: Databases, tmp_path: Path) -> None:
-    connection = connect(database.new_database(), autocommit=True)
-    init(connection, CATALOG)
+    connection = connect(database.installed(), autocommit=True)
     load_records(connection, tenants(31, 1), tmp_path)
     assert refresh(connection, CATALOG).slices > 0
     assert refresh(connection, CATALOG).slices == 0
