@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
+
 from bench.place import Place, Row, seconds
 from datasource.store.connection import connect
+from datasource.store.keeper import SUPERUSER
 
 LOAD = "import sys; from datasource.cli import main; sys.exit(main())"
 
@@ -22,7 +25,9 @@ def run(place: Place) -> list[Row]:
             file.writelines(copy)
         cursor.execute("CREATE SCHEMA bench")
         cursor.execute("CREATE TABLE bench.twin (LIKE kpi_data.event INCLUDING ALL)")
-        cursor.execute("CHECKPOINT")
+        # Else what the load left to be written would be written beside the copy.
+        with psycopg.connect(url, user=SUPERUSER, autocommit=True) as superuser:
+            superuser.execute("CHECKPOINT")
 
         def copied() -> None:
             with cursor.copy("COPY bench.twin FROM STDIN") as copy, rows.open("rb") as file:

@@ -360,7 +360,7 @@ def test_parts_add_up_to_the_moved_range(number: int) -> None:
     now = NOWS[number]
     oracle = Oracle(tenants(number, 5, now), now)
     checked = 0
-    for question in questions(number, describe(oracle), 900, now):
+    for question in questions(number, describe(oracle), 400, now):
         question = {**question, "compare": "previous"}
         if "from" in question and len(question["from"]) == 10:
             continue

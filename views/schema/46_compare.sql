@@ -86,11 +86,11 @@ DECLARE
     moved kpi_admin.tenant_range := r;
 BEGIN
     moved.move := move;
-    moved.starts := kpi_admin.moved_instant(r.zone, r.starts, unit, count);
-    moved.ends := kpi_admin.moved_instant(r.zone, r.ends, unit, count);
     IF r.first_day IS NULL THEN
         RETURN moved;
     END IF;
+    moved.starts := kpi_admin.moved_instant(r.zone, r.starts, unit, count);
+    moved.ends := kpi_admin.moved_instant(r.zone, r.ends, unit, count);
     moved.first_day := kpi_admin.local_day(r.zone, moved.starts);
     moved.last_day := kpi_admin.local_day(r.zone, moved.ends - interval '1 microsecond') + 1;
     IF bucket <> 'total' THEN
@@ -154,7 +154,9 @@ BEGIN
         ) AS first_event
         CROSS JOIN generate_series(1, 4) AS week,
             kpi_admin.moved_back(r, p.bucket, 'day', 7 * week, week) AS m
-        WHERE coalesce(m.first_day, kpi_admin.local_day(m.zone, m.starts)) >= first_event.day;
+        WHERE first_event.day <= coalesce(
+            m.first_day, kpi_admin.local_day(r.zone, kpi_admin.moved_instant(r.zone, r.starts, 'day', 7 * week))
+        );
     END IF;
 END
 $$;
