@@ -25,7 +25,7 @@ from tests.conftest import as_superuser
 from tests.datasource.store.test_refresh import everything
 from tests.oracle.random_records import tenants
 
-MOMENTS = int(os.environ.get("CHATKPI_KILLS", "30"))
+MOMENTS = int(os.environ.get("CHATKPI_KILLS", "20"))
 ROUND = """
 import sys
 from pathlib import Path
