@@ -279,10 +279,8 @@ class Http:
         self, frames: list[dict[str, Any]], compare: str, wanted: list[dict[str, Any]] | str
     ) -> list[dict[str, Any]]:
         """Series, each perhaps followed by what it is compared with, in the oracle's form."""
-        groups = [row for row in wanted if isinstance(row, dict)]
-        # Where each tenant has its own hours, the series that begins first comes first.
-        groups.sort(key=lambda row: min((instant(at) for at, _ in row["points"]), default=""))
-        dims = [row.get("dims", {}) for row in groups]
+        # A group of whose own hours now has left none has no series.
+        dims = [row.get("dims", {}) for row in wanted if isinstance(row, dict) and row["points"]]
         step = 2 if compare else 1
         found = []
         for number, frame in enumerate(frames[::step]):

@@ -206,6 +206,8 @@ def test_what_is_usual(ask: Ask) -> None:
     assert ask(["ams", "nyc"], friday, compare="usual") == [(None, [], 1, 0.5)]
     week = between("2026-11-13", "2026-11-20")
     assert ask("ams", week, compare="usual") == [(None, [], 3, 1.5)]
+    tomorrow = between("2026-11-21", "2026-11-22")  # now has left nothing of it
+    assert ask("ams", tomorrow, compare="usual") == [(None, [], 0, 0)]
 
 
 @pytest.mark.parametrize(
