@@ -26,6 +26,8 @@ from typing import Any
 import pytest
 import yaml
 
+from datasource.cli.grafana_checks import findings
+
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -136,6 +138,7 @@ class Rehearsal:
 
     def __init__(self, folder: Path, stack: ExitStack, given: dict[str, str]) -> None:
         self.folder, self.stack = folder, stack
+        self.running = set[str]()
         self.services = interpolated(yaml.safe_load(TEXT), given)["services"]
         self.nobody = pwd.getpwnam("nobody") if os.getuid() == 0 else None
         if self.nobody:
@@ -226,6 +229,7 @@ class Rehearsal:
                 check=False,
             )
             if found.returncode == 0:
+                self.running.add(name)
                 return
             assert time.monotonic() < until, (name, found.stderr, log.read_text())
             time.sleep(0.3)
@@ -255,7 +259,8 @@ class Rehearsal:
     def up(self) -> None:
         """Start everything but Grafana, as `docker compose up` does."""
         self.once("keys")
-        self.database()
+        if "db" not in self.running:
+            self.database()
         self.once("setup")
         for name in ("chatkpi", "refresher"):
             self.lasting(name, self.placed(self.services[name]["command"]).split())
@@ -308,6 +313,7 @@ def folder() -> Iterator[Path]:
 TOTAL = {"kpi": "sessions", "last": "30 days", "shape": "total"}
 
 
+@pytest.mark.timeout(600)
 def test_everything_starts_with_data_and_starts_again(folder: Path) -> None:
     small = {"CHATKPI_DEMO_EVENTS": "3000"}
     with rehearsal(folder, **small) as first:
@@ -341,6 +347,7 @@ def test_everything_starts_with_data_and_starts_again(folder: Path) -> None:
 
 
 @pytest.mark.grafana
+@pytest.mark.timeout(900)
 def test_grafana_shows_it(folder: Path) -> None:
     if not (program := os.environ.get("CHATKPI_GRAFANA_PROGRAM")):
         pytest.skip("CHATKPI_GRAFANA_PROGRAM names no program")
@@ -361,13 +368,11 @@ def test_grafana_shows_it(folder: Path) -> None:
             with urllib.request.urlopen(request) as answer:
                 return json.load(answer)
 
-        assert get("/datasources/uid/chatkpi/health")["status"] == "OK"
-        assert get("/datasources/uid/chatkpi-sql/health")["status"] == "OK"
-        boards = len([*TOP.glob("dashboards_json/**/*.json")])
-        assert len(get("/search?type=dash-db&tag=chatkpi")) == boards
+        login = f"admin:{found.key('grafana/admin')}"
+        address = f"http://{login}@127.0.0.1:{found.ports['grafana']}"
+        assert [one for one in findings(address) if one.wrong] == []
         kinds = {one["type"] for one in get("/v1/provisioning/contact-points")}
         assert {"email", "webhook"} <= kinds
-        assert len(get("/v1/provisioning/alert-rules")) == 10
         path = "/datasources/proxy/uid/chatkpi"
         address = f"{path}/export/sessions.csv?last=30%20days&shape=total"
         with pytest.raises(json.JSONDecodeError) as answer:  # a file of numbers, and no JSON

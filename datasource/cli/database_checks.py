@@ -128,9 +128,10 @@ WHERE r.ended_at IS NULL AND r.run_no = (SELECT max(run_no) FROM kpi_admin.load_
             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     )
 UNION ALL
-SELECT 'none has ended for ' || date_trunc('second', now() - max(r.ended_at))
+-- In hours as numbers: before PostgreSQL 17 no interval is infinite.
+SELECT coalesce('none has ended for ' || date_trunc('second', now() - max(r.ended_at)), 'none has ended yet')
 FROM kpi_admin.load_run AS r
-HAVING coalesce(max(r.ended_at), '-infinity') < now() - %(silent)s::float * interval '1 hour'
+HAVING coalesce(extract(epoch FROM now() - max(r.ended_at)) / 3600, 'infinity'::float) > %(silent)s::float
 """
 REPORTS = """
 SELECT 'the mail server cannot be used since ' || date_trunc('second', r.failing_since) || ': ' || r.trouble
