@@ -130,7 +130,7 @@ def _sources(found: Grafana) -> list[Finding]:
     """Return what became of the data source for dashboards, and of the one for SQL."""
     checks: dict[str, str] = {
         SOURCE: "set CHATKPI_URL and CHATKPI_TOKEN (chatkpi token create) in Grafana's environment",
-        SQL_SOURCE: "set CHATKPI_PG_… in Grafana's environment",
+        SQL_SOURCE: "set CHATKPI_PG_HOST and CHATKPI_PG_PASSWORD in Grafana's environment",
     }
     made = []
     for uid, remedy in checks.items():
