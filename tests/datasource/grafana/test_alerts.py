@@ -4,6 +4,7 @@ condition worked out here as Grafana's math does; `test_alerts_in_grafana.py` as
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -240,6 +241,26 @@ def test_a_tenant_has_limits_of_its_own(client: Client) -> None:
     assert firing(client, next(one for one in rules if one["uid"] == of_bad["uid"])) == {"bad"}
     # A token that may not see the tenant gets no error for it.
     assert firing(client, of_bad, headers=client.token(["good"])) == set()
+
+
+def test_a_runbook_names_no_tenant() -> None:
+    """It is shown without a token."""
+    told: Any = toml(alerts.FILE)
+    told["rules"]["nps_low"]["tenants"] = {"acme": {"threshold": 10}}
+    page = runbooks.head("nps_low", alerts.read(Catalog.read(), told).rules["nps_low"])
+    assert "acme" not in page and "of 1 tenants" in page
+
+
+def test_the_recipe_for_an_alert_makes_one() -> None:
+    recipes = (TOP / "docs" / "recipes.md").read_text(encoding="utf-8")
+    section = recipes.partition("\n## An alert\n")[2].partition("\n## ")[0]
+    [block] = re.findall(r"```toml\n(.*?)```", section, re.S)
+    told: Any = toml(alerts.FILE)
+    told["rules"] |= tomllib.loads(block)["rules"]
+    found = alerts.read(Catalog.read(), told)
+    [name] = found.rules.keys() - alerts.alerts().rules.keys()
+    assert f'uid: "chatkpi-{name.replace("_", "-")}"' in alerts.build(Catalog.read(), found)
+    assert "what is usual of `leads`" in runbooks.head(name, found.rules[name])
 
 
 def test_a_rule_that_goes_leaves_no_ghost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
