@@ -31,7 +31,6 @@ STACKED: Json = BARS | {"fillOpacity": 70, "stacking": {"mode": "normal", "group
 # A panel that asks for the last seven whole days shows these, whatever range is chosen.
 LAST_DAYS: Json = {"timeFrom": "8d", "hideTimeOverride": True}
 # Months stand at their middle: a month's first instant is another month's in other zones.
-MONTH = {"unit": "time:MMMM YYYY"}  # in the language of Grafana's user
 HALF_A_MONTH = "map(.time += 1296000000)"
 
 
@@ -177,7 +176,7 @@ class Months(Panel):
         }
         overrides = named(words, self.shown(scene))
         overrides += [override(self.potential, {"custom": BARS})]
-        overrides += [override(self.kpi, {"custom": LINE}), override("time", MONTH)]
+        overrides += [override(self.kpi, {"custom": LINE})]
         return self.made(
             scene,
             "timeseries",
@@ -206,7 +205,7 @@ class StackedMonths(Panel):
         by_kind = scene.question([self.kpi], shape="series", by=[self.dim])
         expected = scene.question([self.benchmark], shape="series")
         overrides = named(words, [self.benchmark])
-        overrides += [override(self.benchmark, {"custom": LINE}), override("time", MONTH)]
+        overrides += [override(self.benchmark, {"custom": LINE})]
         questions = {}
         for value, name in words.values(self.dim).items():
             filters = {**by_kind.filters, self.dim: value}

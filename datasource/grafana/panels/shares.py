@@ -106,7 +106,7 @@ class Bars(Panel):
         if len(titles[longest]) < 16:
             # All names get the width of the first of the longest, counted in letters; others of as
             # many letters can be wider. Blanks make room; long names have 40 % of the panel anyway.
-            overrides.append(override(longest, {"displayName": titles[longest] + "\u00a0" * 5}))
+            overrides.append(override(longest, {"displayName": "\u00a0" * 5 + titles[longest]}))
         return self.made(
             scene,
             "bargauge",

@@ -120,13 +120,14 @@ class Others(Panel):
         for kpi in kpis:
             if missing := scene.filters(words.catalog.kpis[kpi].dims).keys() - asked.filters.keys():
                 raise ValueError(f"{kpi} would not be narrowed by {', '.join(missing)}")
+        # A blank that is not empty: an empty cell would show the words for no data.
         units = {"minutes": "min", "percent": "%"}
         known = [
             {
                 "kpi": kpi,
                 "name": words.title(kpi),
                 "about": words.about(kpi),
-                "unit": units.get(words.catalog.kpis[kpi].unit, ""),
+                "unit": units.get(words.catalog.kpis[kpi].unit, "\u00a0"),
             }
             for kpi in kpis
         ]
@@ -151,7 +152,7 @@ class Others(Panel):
                 override("about", HIDDEN),
                 override("name", name),
                 override("value", column(words["number"], 110)),
-                override("unit", {"displayName": " ", "mappings": [], "custom": {"width": 50}}),
+                override("unit", {"displayName": " ", "unit": "string", "custom": {"width": 50}}),
             ],
             transformations=[organized("name", "value", "unit", "kpi", "about")],
             links=links(scene, kpis, asked),
