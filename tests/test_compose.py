@@ -74,7 +74,7 @@ def in_order() -> list[str]:
 
 def test_it_starts_without_a_variable_being_set() -> None:
     """Every variable has a default, which `interpolated` sees to, and no service waits in a circle."""
-    assert in_order() == ["keys", "db", "setup", "chatkpi", "refresher", "grafana"]
+    assert in_order() == ["keys", "db", "setup", "chatkpi", "refresher", "reporter", "grafana"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -117,6 +117,7 @@ def test_a_service_sees_the_keys_it_needs_and_no_other() -> None:
         "db": ["database_keys"],
         "chatkpi": ["server_keys"],
         "refresher": ["owner_keys"],
+        "reporter": ["owner_keys"],
         "grafana": ["grafana_keys"],
     }
 
@@ -318,6 +319,7 @@ def test_everything_starts_with_data_and_starts_again(folder: Path) -> None:
         first.up()
         [total] = first.rows(TOTAL)
         assert total["value"] > 0
+        first.once("reporter")  # ends at once, for no mail server is named
         token, keys = first.key("grafana/token"), {}
         for path in sorted((folder / "keys").rglob("*")):
             if path.is_file():

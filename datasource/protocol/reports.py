@@ -98,7 +98,7 @@ class _Pages:
         address, datasource = given.get("address", ""), given.get("datasource", "")
         asked = {
             "tenant": given.get("tenant", ""),
-            "experience": given.get("experience", "")[:1000],
+            "experience": _first(given.get("experience", ""))[:1000],
             "language": _language(given.get("language", "")),
             "address": normal(address) or "",
             "datasource": datasource if is_uid(datasource) else "chatkpi",
@@ -197,6 +197,12 @@ class _Pages:
         [(said,)] = self._access.database.fetch(statement, _link(), purpose)
         found: Json = said
         return found
+
+
+def _first(given: str) -> str:
+    """Return the first of the values that Grafana writes as `{a,b}`, to be chosen already."""
+    is_list = given.startswith("{") and given.endswith("}")
+    return given[1:-1].partition(",")[0] if is_list else given
 
 
 def _language(given: str) -> str:

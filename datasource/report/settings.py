@@ -97,12 +97,22 @@ class ReportSettings:
         return address.rpartition("@")[2] in self.allowed(tenant)
 
 
+def _password() -> str:
+    """Return the mail server's password: of the file that is named, else of the environment."""
+    file = _setting("SMTP_PASSWORD_FILE")
+    if not file:
+        return os.environ.get("CHATKPI_SMTP_PASSWORD", "")
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"CHATKPI_SMTP_PASSWORD_FILE cannot be read: {error}", HINT) from None
+
+
 @dataclass(frozen=True)
 class MailServer:
     """The mail server, and who the mails are from.
 
-    `security`: `starttls`, `tls` from the first byte, or `none`. `password` is in the file that
-    CHATKPI_SMTP_PASSWORD_FILE names.
+    `security`: `starttls`, `tls` from the first byte, or `none`.
     """
 
     host: str
@@ -116,7 +126,7 @@ class MailServer:
     def of_environment(cls) -> "MailServer":
         """Return what the environment sets. Raises StoreError for what is missing or wrong."""
         host, security = _setting("SMTP_HOST"), _setting("SMTP_TLS", "starttls")
-        user, file = _setting("SMTP_USER"), _setting("SMTP_PASSWORD_FILE")
+        user, password = _setting("SMTP_USER"), _password()
         if not host:
             raise StoreError("CHATKPI_SMTP_HOST is not set: no mail is sent", HINT)
         if security not in PORTS:
@@ -127,9 +137,10 @@ class MailServer:
         sender = normal(_setting("REPORT_FROM"))
         if not sender:
             raise StoreError("CHATKPI_REPORT_FROM must be an e-mail address", HINT)
-        if bool(user) != bool(file):
+        if bool(user) != bool(password):
             raise StoreError("CHATKPI_SMTP_USER goes with CHATKPI_SMTP_PASSWORD_FILE", HINT)
+        if not (user + password).isascii():
+            raise StoreError("user and password of the mail server must be plain ASCII", HINT)
         if user and security == "none" and host not in LOOPBACK:
             raise StoreError("a password is not sent in the clear: set CHATKPI_SMTP_TLS", HINT)
-        password = Path(file).read_text(encoding="utf-8").rstrip("\r\n") if file else ""
         return cls(host, int(port), security, user, password, sender)

@@ -93,6 +93,15 @@ def test_a_report_starts_when_its_address_says_so(site: Site) -> None:
         assert site.subscribers() == [("ann@example.org", "x", "en")]
 
 
+@pytest.mark.parametrize("given", ["{x}", "{x,y}", "x"])
+def test_the_experience_of_the_dashboard_is_chosen_already(site: Site, given: str) -> None:
+    site.office.connection.execute(
+        "INSERT INTO kpi_data.experience (tenant_no, id, name, load_no) "
+        "SELECT tenant_no, 'first', 'A', 1 FROM kpi_data.tenant_number WHERE tenant = 'a'"
+    )
+    assert '<option value="x" selected>Quiz' in site.http.get(site.link(experience=given)).text
+
+
 def test_a_report_ends_with_a_click_in_any_mail_and_the_address_goes(site: Site) -> None:
     site.ask("ann@example.org", language="nl")
     site.http.post(links(site.mailed())[0])
