@@ -6,6 +6,9 @@ lose their free text and extra fields, unless another contact took part. Numbers
 refresh, which reads kpi_admin.erased_event.
 """
 
+import json
+import re
+
 from datasource.store.connection import Connection
 from datasource.store.contract import COLUMNS
 from datasource.store.forgotten import hashed, mentions
@@ -39,12 +42,14 @@ WHERE e.tenant_no = %(tenant_no)s AND e.contact IS NULL
             AND other.conversation = e.conversation AND other.contact IS NOT NULL
     )
 """
-# The contact's id as a value in extra fields of records about something else.
-CLEAR_MENTIONS = """
-UPDATE kpi_data."{table}"
-SET extra = replace(extra::text, to_jsonb(%(contact)s::text)::text, '"forgotten"')::jsonb
-WHERE tenant_no = %(tenant_no)s AND strpos(extra::text, to_jsonb(%(contact)s::text)::text) > 0
+# Extra fields of records about something else, which may have the contact's id in them.
+MENTIONS = """
+SELECT ctid::text, extra::text FROM kpi_data."{table}"
+WHERE tenant_no = %(tenant_no)s AND strpos(extra::text, %(inside)s::text) > 0
 """
+CLEAR_MENTIONS = 'UPDATE kpi_data."{table}" SET extra = %s::jsonb WHERE ctid = %s::tid'
+# What PostgreSQL's JSON says in one piece: a text, or a number.
+PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.]*')
 # Numbers of conversations that have no event any more.
 TAKE_CONVERSATIONS = """
 DELETE FROM kpi_fact.conversation AS c
@@ -101,8 +106,7 @@ def _take_records(connection: Connection, tenant_no: int, contact: str) -> int:
         "conversations": conversations,
     }
     connection.execute(CLEAR_TEXTS.encode(), known)
-    for table in COLUMNS:
-        connection.execute(CLEAR_MENTIONS.format(table=table).encode(), known)
+    _clear_mentions(connection, tenant_no, contact)
     number = connection.execute(
         "DELETE FROM kpi_fact.contact WHERE tenant_no = %s AND contact = %s RETURNING contact_no",
         [tenant_no, contact],
@@ -116,6 +120,31 @@ def _take_records(connection: Connection, tenant_no: int, contact: str) -> int:
     connection.execute("UPDATE kpi_admin.state SET generation = generation + 1")
     note_change(connection)
     return int(count)
+
+
+def _clear_mentions(connection: Connection, tenant_no: int, contact: str) -> None:
+    """Put a word in place of the contact's id wherever it is a whole text or number of a field."""
+    as_text = json.dumps(contact, ensure_ascii=False)
+
+    def cleared(piece: re.Match[str]) -> str:
+        return '"forgotten"' if _means(piece[0], contact) else piece[0]
+
+    for table in COLUMNS:
+        with connection.cursor(name="mentions") as mentioning:
+            given = {"tenant_no": tenant_no, "inside": as_text[1:-1]}
+            mentioning.execute(MENTIONS.format(table=table).encode(), given)
+            for place, extra in mentioning:
+                clear = PIECE.sub(cleared, extra)
+                if clear != extra:
+                    statement = CLEAR_MENTIONS.format(table=table).encode()
+                    connection.execute(statement, [clear, place])
+
+
+def _means(piece: str, contact: str) -> bool:
+    """Say whether a text or number of JSON is the contact's id."""
+    if piece.startswith('"'):
+        return bool(json.loads(piece) == contact)
+    return (piece.rstrip("0").rstrip(".") if "." in piece else piece) == contact
 
 
 def _take_numbered(connection: Connection, contact_no: int) -> None:

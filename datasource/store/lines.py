@@ -162,7 +162,7 @@ def chunks(names: Sequence[str]) -> Iterator[Chunk]:
     """Read files (from `files`); a file's last chunk, which may be empty, says if it broke off."""
     before = 0
     for name in names:
-        chunk = Chunk(name, 1, before)
+        chunk = Chunk(shown(name), 1, before)
         held = 0
         try:
             with _open(name) as (stored, stream):
@@ -172,13 +172,18 @@ def chunks(names: Sequence[str]) -> Iterator[Chunk]:
                     if len(chunk.lines) >= CHUNK_LINES or held >= CHUNK_BYTES:
                         chunk.done = before + _position(stored)
                         yield chunk
-                        chunk = Chunk(name, chunk.first + len(chunk.lines), chunk.done)
+                        chunk = Chunk(chunk.file, chunk.first + len(chunk.lines), chunk.done)
                         held = 0
                 chunk.done = before + _position(stored)
         except (OSError, EOFError, zlib.error) as error:
             chunk.broken = f"cannot be read to its end: {error}"
         yield chunk
         before = chunk.done
+
+
+def shown(name: str) -> str:
+    r"""Return a file's name for the database and terminals: bytes that are no text as \udcff."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 class _Unzipped(gzip.GzipFile):

@@ -21,8 +21,12 @@ from datasource.store.record_type import EVENT, RecordType
 # COPY's null. Compare with `is`: a record may hold the same text, which is escaped later.
 NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+InOrder = Callable[[tuple[str, ...]], tuple[bytes, Callable[[dict[str, object]], object]]]
 _SIMPLE = frozenset({str, int, bool, type(None)})
 _ARRAY = "a JSON array; one record a line is needed"
+# Records up to this length share what is worked out from the names of their fields, which is kept:
+# so a sender who invents names takes some MB of memory, and not all there is.
+USUAL_BYTES, USUAL_NAMES = 1024, 1000
 _NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
 
 
@@ -98,7 +102,7 @@ def parse(line: bytes) -> Record:
             record = json.loads(line, parse_float=_whole)
         if b"\\u0000" in line and _NUL.search(line):
             raise BadRecord("a NUL character")
-        return _record(record)
+        return _record(record, in_order_of_usual if len(line) <= USUAL_BYTES else _in_order)
     except orjson.JSONDecodeError as error:
         if line.lstrip().startswith(b"["):  # its first line
             raise BadRecord(_ARRAY) from None
@@ -107,7 +111,7 @@ def parse(line: bytes) -> Record:
         raise BadRecord("nested too deep") from None
 
 
-def _record(record: dict[str, object]) -> Record:
+def _record(record: dict[str, object], in_order: InOrder) -> Record:
     type_name = record.get("type")
     if type(type_name) is not str:
         raise BadRecord("type: missing or no text")
@@ -123,7 +127,7 @@ def _record(record: dict[str, object]) -> Record:
         extra = {name: record[name] for name in unknown}
         values[reader.columns["extra"]] = _dumps(extra).decode()
     if reader.table == EVENT:
-        values[reader.columns["content"]] = _content(record)
+        values[reader.columns["content"]] = _content(record, in_order)
     elif "ends" in reader.columns:
         ended = [name for name in reader.steps if record.get(name, "") is None]
         values[reader.columns["ends"]] = "{" + ",".join(ended) + "}"
@@ -165,18 +169,20 @@ def copied(values: list[str]) -> str:
     return "\t".join(v if v is NULL else v.translate(_ESCAPES) for v in values)
 
 
-def _content(record: dict[str, object]) -> str:
+def _content(record: dict[str, object], in_order: InOrder) -> str:
     """Return a fingerprint: equal for records that are equal as parsed JSON."""
-    head, sorted_values = _in_order(tuple(record))
+    head, sorted_values = in_order(tuple(record))
     content = head + _dumps(sorted_values(record))
     return md5(content, usedforsecurity=False).hexdigest()
 
 
-@lru_cache(10_000)
 def _in_order(names: tuple[str, ...]) -> tuple[bytes, Callable[[dict[str, object]], object]]:
     """Return the sorted names as JSON, and what takes a record's values in that order."""
     in_order = sorted(names)
     return orjson.dumps(in_order), itemgetter(*in_order)
+
+
+in_order_of_usual = lru_cache(USUAL_NAMES)(_in_order)
 
 
 def _whole(text: str) -> float:

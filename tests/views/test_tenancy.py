@@ -6,12 +6,18 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from tests.agreement import installed
 from tests.conftest import Databases
 from tests.oracle.random_records import NOW, tenants
 
 Connection = psycopg.Connection[Any]
+# Tells each value that a condition is tried on.
+WATCHED = """
+CREATE OR REPLACE FUNCTION kpi_admin.meets(actual text, condition jsonb) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE NOTICE '%', actual; RETURN true; END $$
+"""
 RECORDS = tenants(41, 3)
 TENANTS = sorted({r.get("tenant") or r["id"] for r in RECORDS})
 WHOLE = "'2025-01-01', '2027-01-01'"
@@ -191,3 +197,28 @@ def test_how_often_tables_are_read_tells_of_no_other_id(
         "kpi.sessions", "tenant_id", "nobodys"
     )
     assert told("kpi.mecs", "contact", "theirs") == told("kpi.mecs", "contact", "nobodys")
+
+
+@pytest.mark.parametrize("way", ["seqscan", "indexscan", "nestloop", "hashjoin"])
+def test_a_regular_expression_is_tried_on_no_row_of_others(
+    way: str, site: tuple[str, Connection]
+) -> None:
+    """One that is slow where it matches would tell, by its time, what others' rows hold."""
+    owner, tried = site[1], list[str]()
+    owner.add_notice_handler(lambda notice: tried.append(notice.message_primary or ""))
+    with owner.transaction(force_rollback=True):
+        for other in ("bitmapscan", "indexonlyscan", way):
+            owner.execute(f"SET LOCAL enable_{other} = off".encode())
+        owner.execute(WATCHED)
+        owner.execute("INSERT INTO kpi_data.tenant_number (tenant) VALUES ('empty')")
+        for tenant, is_any in (("empty", False), (TENANTS[0], True)):
+            filters = {"tenant": tenant, "experience": {"op": "=~", "values": ["x"]}}
+            for asked in (
+                f"kpi.total('chat_starts', {WHOLE}, %s)",
+                f"kpi.total('bounce_rate', {WHOLE}, %s)",
+                f"kpi.hits('chat_starts', {WHOLE}, %s)",
+                "kpi_http.occurring('experience', kpi_admin.conditions(%s))",
+            ):
+                tried.clear()
+                owner.execute(f"SELECT count(*) FROM {asked}".encode(), [Jsonb(filters)])
+                assert bool(tried) == is_any, asked

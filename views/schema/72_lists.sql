@@ -43,6 +43,8 @@ BEGIN
                      JOIN kpi_admin.slice_value AS noted ON noted.dim = %L AND noted.relation = slice.relation
                      CROSS JOIN unnest(noted.found) AS found (value)
                      WHERE slice.kpi_id = ANY ($1)
+                         -- Here, too, so that no condition is tried on a value of another tenant.
+                         AND noted.tenant_no = ANY (ARRAY(SELECT own.tenant_no FROM unnest($2) AS own))
                  ) AS s
                  JOIN unnest($2) AS r ON r.tenant_no = s.tenant_no %s
                  WHERE NOT EXISTS (

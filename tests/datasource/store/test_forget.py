@@ -141,6 +141,28 @@ def test_a_forgotten_contact_is_nowhere(connection: Connection, tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(
+    "contact", [", ", ": ", "{", "forgotten", "a\\", 'q"', "\x01\n", "漢", 9, 10, "0.5", "1" * 40]
+)
+def test_its_id_goes_from_other_records_whatever_it_is(
+    contact: str | int, connection: Connection, tmp_path: Path
+) -> None:
+    number = int(contact) if str(contact).isdecimal() else "no number"
+    extra = {"list": ["a", "b", contact, {"k": f"{contact} and more"}], "o": {"k": number, "n": 99}}
+    other = EVENT | {"id": "2", "contact": "other", **extra}
+    entity = {"type": "folder", "tenant": "t", "id": "f", "referrer": contact}
+    load(connection, [write(tmp_path, [EVENT | {"id": "1", "contact": contact}, other, entity])])
+    assert forget(connection, "t", str(contact)) == 1
+    [(left,)] = connection.execute("SELECT extra FROM kpi_data.event").fetchall()
+    kept = "no number" if number == "no number" else "forgotten"
+    assert left == {
+        "list": ["a", "b", "forgotten", {"k": f"{contact} and more"}],
+        "o": {"k": kept, "n": 99},
+    }
+    [(left,)] = connection.execute("SELECT extra FROM kpi_data.folder").fetchall()
+    assert left == {"referrer": "forgotten"}
+
+
 def test_again_or_of_nobody_known_it_forgets_nothing(
     connection: Connection, tmp_path: Path
 ) -> None:

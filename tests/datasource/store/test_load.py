@@ -193,6 +193,18 @@ def test_only_a_hundred_are_told(connection: Connection, write: Any) -> None:
     assert rows(connection, "SELECT count(*) FROM kpi_admin.set_aside") == [(150,)]
 
 
+def test_the_name_of_a_file_ends_no_load(connection: Connection, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / os.fsdecode(b"\xff\x1b[31m\nred.ndjson")).write_text("?\n")
+    (inbox / "well.ndjson").write_text(json.dumps(event()) + "\n")
+    told: list[str] = []
+    assert load(connection, [inbox], err=told.append) == Counts(1, 0, 1)
+    name = rf"{inbox}/\udcff\x1b[31m\nred.ndjson"
+    assert rows(connection, "SELECT file FROM kpi_admin.set_aside") == [(name,)]
+    assert told == [f"{name}:1: not JSON: unexpected character, expected a JSON value"]
+
+
 def test_a_time_zone_unknown_to_postgresql(
     connection: Connection, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

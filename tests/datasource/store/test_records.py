@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from datasource.store import records
 from datasource.store.checks import BadRecord, instant
 from datasource.store.contract import COLUMNS, ENTITIES, EVENTS
 from datasource.store.record_type import EVENT, RecordType
@@ -293,3 +294,11 @@ def test_big_integers_are_told_apart() -> None:
     assert content(event(big=2**60 + 1)) != content(event(big=2**60))
     assert content(event(big=2**70 + 1)) != content(event(big=2**70))
     assert content(event(big=2**70 + 1, half=0.5)) != content(event(big=2**70, half=0.5))
+
+
+def test_names_of_fields_that_somebody_invents_fill_no_memory() -> None:
+    kept = records.in_order_of_usual.cache_info().currsize
+    for number in range(5):
+        parse(event(**{f"{number} {name}": 0 for name in range(1000)}))
+    assert records.in_order_of_usual.cache_info().currsize == kept
+    assert records.USUAL_BYTES * records.USUAL_NAMES <= 1 << 20
