@@ -85,6 +85,19 @@ def test_queries(fresh: Client) -> None:
     assert fresh.post("/query", renamed).json[0]["refId"] == "C" and hits(fresh) == 2
 
 
+def test_one_target_changes_nothing_for_the_next(fresh: Client) -> None:
+    """A token for all tenants may name one that is not there, which has a clock of its own: UTC."""
+    of_nobody = {"target": "messages", "payload": {"filters": {"tenant": "nobody"}}}
+    of_one = {"tenant": {"op": "!=", "values": ["b"]}}
+    asked = {"target": "messages", "payload": {"interval": "day", "filters": of_one}}
+    body = {"range": MARCH, "targets": [of_nobody, asked]}
+    together = fresh.post("/query", body).json[1]
+    kept = fresh.post("/query", {**body, "targets": [asked]}).json[0]
+    fresh.http.application.extensions["cache"]._kept.clear()
+    alone = fresh.post("/query", {**body, "targets": [asked]}).json[0]
+    assert alone["datapoints"] and together == alone == kept
+
+
 def test_tenants_never_share(fresh: Client) -> None:
     total = {"kpi": "messages", "shape": "total", **MARCH}
     a, b, both, later = (fresh.token(one) for one in (["a"], ["b"], ["a", "b"], ["b", "a", "new"]))
