@@ -5,6 +5,7 @@ program of the browser, which the package `playwright` drives.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -34,20 +35,34 @@ def page() -> Iterator[Any]:
         )
         login = {"user": parts.username, "password": parts.password}
         assert context.request.post("/login", data=login).ok
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        yield page
+        # Conversations lie elsewhere: what opens them is seen, and nothing is asked of the world.
+        context.route(is_elsewhere, lambda route: route.fulfill(body="elsewhere"))
+        context.set_default_timeout(60_000)
+        yield context.new_page()
         browser.close()
 
 
-def opened(page: Any, board: str) -> None:
-    """Open an English dashboard over the sixty days up to yesterday."""
-    page.goto(f"/d/chatkpi-en-{board}?from={SPAN['from'][0]}&to={SPAN['to'][0]}")
+def is_elsewhere(url: str) -> bool:
+    """Return whether an address is not that of the Grafana."""
+    return urlsplit(url).hostname != urlsplit(os.environ["CHATKPI_GRAFANA"]).hostname
+
+
+def opened(page: Any, board: str, **more: str) -> None:
+    """Open an English dashboard over the sixty days up to yesterday, with variables set."""
+    given = "".join(f"&var-{name}={value}" for name, value in more.items())
+    page.goto(f"/d/chatkpi-en-{board}?from={SPAN['from'][0]}&to={SPAN['to'][0]}{given}")
 
 
 def panel(page: Any, title: str) -> Any:
     """Return the panel with this title."""
     return page.locator(f'section[data-testid="{HEADER} {title}"]')
+
+
+def number(page: Any, title: str) -> str:
+    """Return the number that the panel with this title shows."""
+    content = panel(page, title).get_by_test_id("data-testid panel content")
+    content.get_by_text(re.compile(r"^[\d,]+$")).first.wait_for()
+    return str(content.get_by_text(re.compile(r"^[\d,]+$")).first.inner_text())
 
 
 def variables(page: Any) -> dict[str, list[str]]:
@@ -87,3 +102,69 @@ def test_a_place_of_the_tree_opens_and_closes(page: Any) -> None:
     tree.get_by_text("−", exact=True).first.wait_for(state="detached")
     assert tree.locator("[role=row]").count() == before
     assert variables(page).items() >= SPAN.items()
+
+
+def test_clicks_in_a_list_of_several_metrics_add_one_and_take_it_away(page: Any) -> None:
+    opened(page, "tenant")
+    metrics = panel(page, "Metrics")
+    metrics.get_by_text("○ New customers").click()
+    metrics.get_by_text("● New customers").wait_for()
+    assert metrics.get_by_text("●").count() == 3
+    panel(page, "KPIs over time").first.get_by_text("New customers").first.wait_for()
+    metrics.get_by_text("● Sessions", exact=True).click()
+    metrics.get_by_text("○ Sessions", exact=True).wait_for()
+    there = variables(page)
+    assert there["var-metrics"] == ["sessions_with_conversation", "new_customers"]
+    assert there.items() >= SPAN.items()
+
+
+def test_a_panel_has_a_link_to_its_numbers_as_a_file(page: Any) -> None:
+    opened(page, "tenant")
+    shown = number(page, "Sessions").replace(",", "")
+    panel(page, "Sessions").get_by_label("Panel links").click()
+    address = page.get_by_role("link", name="CSV: Sessions", exact=True).get_attribute("href")
+    answer = page.context.request.get(address)
+    assert answer.ok and answer.headers["content-disposition"].startswith("attachment")
+    head, row = answer.body().decode("utf-8-sig").splitlines()
+    assert dict(zip(head.split(","), row.split(","), strict=True))["value"] == shown
+
+
+def test_the_other_language_shows_the_same(page: Any) -> None:
+    opened(page, "experience-overview", tenant="vondelmarkt", experience="exp-1")
+    shown = number(page, "Sessions")
+    page.get_by_label("Dashboard controls menu").click()
+    page.get_by_text("Nederlands", exact=True).click()
+    panel(page, "Sessies").first.wait_for()
+    assert urlsplit(page.url).path.startswith("/d/chatkpi-nl-experience-overview")
+    there = variables(page)
+    kept = {"var-tenant": ["vondelmarkt"], "var-experience": ["exp-1"]}
+    assert there.items() >= (SPAN | kept).items()
+    assert number(page, "Sessies") == shown
+
+
+def test_a_conversation_opens_where_it_is_kept(page: Any) -> None:
+    opened(page, "after-sales-funnel", tenant="vondelmarkt")
+    conversation = panel(page, "Invited, not joined").locator("a[target=_blank]").first
+    name, address = conversation.inner_text(), conversation.get_attribute("href")
+    with page.context.expect_page() as caught:
+        conversation.click()
+    caught.value.wait_for_url(address)
+    assert is_elsewhere(address) and name in address
+    caught.value.close()
+
+
+def test_links_keep_what_was_chosen(page: Any) -> None:
+    opened(page, "tenant", tenant="waterland")
+    kept = SPAN | {"var-tenant": ["waterland"], "var-datasource": ["chatkpi"]}
+    panel(page, "Per experience").locator("a[href*='var-experience']").first.click()
+    panel(page, "Funnel").wait_for()
+    experience = {"var-experience": variables(page)["var-experience"]}
+    assert experience["var-experience"][0] != "$__all"
+    page.get_by_test_id("data-testid Dashboard link dropdown").click()
+    page.get_by_role("link", name="Drill-down", exact=True).click()
+    panel(page, "Modules in their order").wait_for()
+    assert variables(page).items() >= (kept | experience).items()
+    page.get_by_role("link", name="Start", exact=True).click()
+    page.get_by_role("link", name="Which bot brings in most leads?").click()
+    panel(page, "Per bot").wait_for()
+    assert variables(page).items() >= kept.items()
