@@ -1,10 +1,13 @@
 """Sends what is to be sent: questions to addresses, and the reports that are due."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
 from typing import LiteralString, NamedTuple
+
+import psycopg
 
 from datasource.report import message
 from datasource.report.message import Envelope, Rendered
@@ -13,6 +16,13 @@ from datasource.report.settings import MailServer, ReportSettings
 from datasource.report.smtp import Away, Courier, Outcome
 from datasource.store.connection import Connection
 
+log = logging.getLogger("chatkpi")
+REQUESTS = """
+SELECT request.*, number.tenant FROM kpi_admin.report_requests() AS request
+JOIN kpi_admin.report_request AS kept USING (request_no)
+JOIN kpi_data.tenant_number AS number ON number.tenant_no = kept.tenant_no
+ORDER BY request.request_no
+"""
 CLAIM = """
 INSERT INTO kpi_admin.report_mail (subscription_no, day)
 SELECT subscription_no, %s FROM kpi_admin.report_subscription
@@ -61,7 +71,7 @@ class Due(NamedTuple):
 
 
 class Request(NamedTuple):
-    """An address that is to be asked: a row of kpi_admin.report_requests."""
+    """An address that is to be asked: a row of REQUESTS."""
 
     request_no: int
     address: str
@@ -70,6 +80,7 @@ class Request(NamedTuple):
     experience_name: str
     is_subscribed: bool
     link: str
+    tenant: str
 
 
 @dataclass
@@ -106,7 +117,7 @@ def send(connection: Connection, settings: ReportSettings, server: MailServer) -
             run = _Run(connection, settings, server, courier)
             for request in run.requests():
                 tally.add(run.ask(request), "questions")
-            for due, rendered, about in run.reports():
+            for due, rendered, about in run.reports(tally):
                 tally.add(run.send(due, rendered, about), "reports")
     except Away as trouble:
         connection.execute(FAILING, [str(trouble)])
@@ -129,22 +140,32 @@ class _Run:
         self._server, self._courier = server, courier
 
     def requests(self) -> list[Request]:
-        """Return the addresses that are to be asked."""
-        found = self._connection.execute("SELECT * FROM kpi_admin.report_requests()").fetchall()
-        return [Request(*row) for row in found]
+        """Return the addresses that are to be asked, of those that may get reports."""
+        found = [Request(*row) for row in self._connection.execute(REQUESTS.encode())]
+        return [row for row in found if self._settings.allows(row.tenant, row.address)]
 
-    def reports(self) -> Iterator[tuple[Due, Rendered, Report]]:
-        """Give the reports that are due, of addresses that may get them; each is made once."""
+    def reports(self, tally: Tally) -> Iterator[tuple[Due, Rendered, Report]]:
+        """Give the reports that are due, of addresses that may get them; each is made once.
+
+        One that cannot be made is logged and counted as put off: it keeps none of the others back.
+        """
         found = self._connection.execute(
             "SELECT * FROM kpi_admin.reports_due(%s)", [self._settings.hour]
         ).fetchall()
         rows = [Due(*row) for row in found]
         allowed = [row for row in rows if self._settings.allows(row.tenant, row.address)]
         for key, of_one in groupby(allowed, lambda row: (row.tenant, row.experience, row.day)):
-            about = report(self._connection, *key)
-            for language, due in groupby(of_one, lambda row: row.language):
-                rendered = message.render(about, language)
-                yield from ((one, rendered, about) for one in due)
+            readers = [*of_one]
+            try:
+                about = report(self._connection, *key)
+                rendered = {one.language: message.render(about, one.language) for one in readers}
+            except (ArithmeticError, ValueError, psycopg.Error) as error:
+                if self._connection.closed:
+                    raise
+                log.error("the report on %r cannot be made", key, exc_info=error)
+                tally.later += len(readers)
+                continue
+            yield from ((one, rendered[one.language], about) for one in readers)
 
     def ask(self, request: Request) -> Outcome:
         """Send the mail that asks an address; return what became of it."""

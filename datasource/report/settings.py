@@ -93,8 +93,8 @@ class ReportSettings:
         return self.domains.get(tenant, self.domains.get("", frozenset()))
 
     def allows(self, tenant: str, address: str) -> bool:
-        """Return whether an address may get reports of a tenant."""
-        return address.rpartition("@")[2] in self.allowed(tenant)
+        """Return whether an address, as it is kept, may get reports of a tenant."""
+        return normal(address) == address and address.rpartition("@")[2] in self.allowed(tenant)
 
 
 def _password() -> str:

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,8 @@ LANGUAGES = ("en", "nl")
 MINUS = "−"
 # Units whose changes are told in points, for a percentage of a percentage misleads.
 IN_POINTS = ("percent", "score -100..100")
+# Numbers of records have up to 100 digits; Python gives up at 28 where none are asked for.
+ALL_DIGITS = Context(prec=1000)
 # What commas and points become where a comma stands before the decimals.
 DUTCH = str.maketrans(",.", ".,")
 
@@ -42,7 +44,8 @@ class Words:
 
     def digits(self, number: Decimal) -> str:
         """Return a number: thousands apart, one decimal where it is no whole number."""
-        text = f"{abs(number):,.1f}" if number % 1 else f"{abs(number):,.0f}"
+        with localcontext(ALL_DIGITS):
+            text = f"{abs(number):,.1f}" if number % 1 else f"{abs(number):,.0f}"
         text = text.translate(DUTCH) if self.language == "nl" else text
         return f"{MINUS}{text}" if number < 0 else text
 
@@ -62,12 +65,14 @@ class Words:
             return ""
         if number == from_number:
             return self("same")
-        if unit in IN_POINTS:
-            return self("points", self._signed(number - from_number))
-        if not from_number:
-            return ""
-        return self("percent", self._signed(100 * (number - from_number) / abs(from_number)))
+        with localcontext(ALL_DIGITS):
+            if unit in IN_POINTS:
+                return self("points", self._signed(number - from_number))
+            if not from_number:
+                return ""
+            return self("percent", self._signed(100 * (number - from_number) / abs(from_number)))
 
     def _signed(self, number: Decimal) -> str:
-        rounded = round(number, 1)
+        with localcontext(ALL_DIGITS):
+            rounded = round(number, 1)
         return f"+{self.digits(rounded)}" if rounded >= 0 else self.digits(rounded)

@@ -89,6 +89,7 @@ def test_texts() -> None:
         shown(*one)
         for one in (("null", "none"), ("1234", "none"), ("43", "percent"), ("-1234.56", "minutes"))
     ] == ["–", "1,234", "43.0", "-1,234.6"]
+    assert shown("1" + "0" * 99, "minutes") == "1" + ",000" * 33
     assert [behind(one) for one in (None, 0, 119, 120, 7200, 864000)] == [
         "0 seconds behind",
         "0 seconds behind",

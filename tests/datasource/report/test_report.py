@@ -217,3 +217,13 @@ def test_remove_ends_all_reports_of_an_address(
     assert main(["report", "--remove", "Ann@example.org"]) == 0
     assert capsys.readouterr().out == "ended 1 reports\n"
     assert office.send().reports == 1 and office.box.to == ["bob@example.org"]
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 100, "-1" + "2" * 60 + ".5"])
+def test_numbers_of_as_many_digits_as_records_may_have(value: str) -> None:
+    number, words = Decimal(value), Words("en")
+    assert words.value(number, "minutes").startswith(words.digits(number))
+    assert words.digits(number).replace(",", "").replace("−", "-") == value
+    for unit in ("none", "percent"):
+        assert words.change(number, Decimal(3), unit) and words.change(Decimal(3), number, unit)
+    assert bars([number, Decimal(1)])

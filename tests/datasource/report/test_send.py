@@ -8,15 +8,18 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from datasource.cli.report import pause
 from datasource.protocol import tokens
+from datasource.report.numbers import Report, report
 from datasource.report.send import Tally, send
 from datasource.report.settings import MailServer
 from datasource.report.smtp import Away
+from datasource.store.connection import Connection
 from tests.datasource.report.conftest import SETTINGS, Office
 
 TOP = Path(__file__).parents[3]
@@ -67,6 +70,39 @@ def test_an_address_whose_domain_is_not_allowed_any_more_gets_nothing(office: Of
     office.subscribe("ann@example.org", "eve@example.com", "eve@not-example.org")
     assert office.send() == Tally(reports=1)
     assert office.box.to == ["ann@example.org"]
+
+
+def test_an_address_that_breaks_mails_or_is_not_allowed_is_not_asked(office: Office) -> None:
+    """Whoever is kpi_server can have any text asked, with a link to ask by."""
+    office.connection.cursor().executemany(
+        "INSERT INTO kpi_admin.report_request "
+        "(tenant_no, experience, address, language, datasource, token_name) "
+        "SELECT tenant_no, 'x', %s, 'en', 'chatkpi', 'grafana' "
+        "FROM kpi_data.tenant_number WHERE tenant = 'a'",
+        [
+            ("a@b\r\nBcc: eve@example.com\r\n@example.org",),
+            ("eve@example.com",),
+            ("i@example.org",),
+        ],
+    )
+    office.subscribe("a\nb@example.org", "ann@example.org")
+    assert office.send() == Tally(reports=1, questions=1)
+    assert office.box.per_address() == {"i@example.org": 1, "ann@example.org": 1}
+
+
+def test_a_report_that_cannot_be_made_keeps_no_other_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(connection: Connection, tenant: str, experience: str, day: date) -> Report:
+        if experience == "odd":
+            connection.execute("SELECT 1 / 0")
+        return report(connection, tenant, experience, day)
+
+    office.subscribe("eve@example.org", experience="odd")
+    office.subscribe("ann@example.org")
+    monkeypatch.setattr("datasource.report.send.report", broken)
+    assert office.send() == Tally(reports=1, later=1)
+    assert office.box.per_address() == {"ann@example.org": 1}
 
 
 @pytest.mark.parametrize("step", ["mail", "rcpt", "data"])
