@@ -188,3 +188,17 @@ def test_it_is_bounded(fresh: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert small.counts["bytes"] == sum(size for _, size in small._kept.values())
     small.keep("rows", "large", Answer(None, None, "x" * 100_000))
     assert ("rows", "large") not in small._kept
+
+
+def test_a_name_makes_no_answer_large(
+    database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands beside each point of a tenant, for everybody who sees that tenant."""
+    longest = "n" * 900_000
+    named = [{"type": "tenant", "id": "a", "name": longest}]
+    named += [{"type": "channel", "tenant": "a", "id": "c", "name": longest}]
+    client = served(database, RECORDS + named, tmp_path, monkeypatch)
+    for asked in ({"by": ["tenant", "channel"]}, {"list": "channels", "kpi": None}):
+        answer = client.rows({"kpi": "messages", **MARCH, **asked})
+        assert "n" * 1000 in str(answer) and len(str(answer)) < 200_000
+    assert len(client.get("/", headers=client.token(None) | {"Accept": "text/html"}).text) < 500_000
