@@ -53,6 +53,10 @@ def _id(value: object) -> str | None:
         return None
 
 
+# Of so many contacts a load remembers whether they were forgotten, before it begins anew.
+REMEMBERED = 100_000
+
+
 class Forgotten:
     """The forgotten contacts, as a load knows them."""
 
@@ -75,6 +79,8 @@ class Forgotten:
         found = self._known.get((tenant, contact))
         if found is None:
             found = hashed(self._key, tenant, contact) in self._hashes
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
             self._known[tenant, contact] = found
         return found
 

@@ -68,9 +68,9 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2
 $$;
 
--- Return the conditions of a question as SQL about rows `s`; `$1` holds the ranges, which choose the tenants, and `$2` the
--- conditions. A regular expression is tried on rows of these tenants only, whatever order PostgreSQL takes the rows in:
--- one that is slow where it matches would tell by its time what other tenants' rows hold.
+-- Return the conditions of a question as SQL about rows `s`; `$1` holds the ranges, which choose the tenants, and `$2`
+-- the conditions. A regular expression is tried on rows of these tenants only, whatever order PostgreSQL takes the
+-- rows in: one that is slow where it matches would tell by its time what other tenants' rows hold.
 CREATE OR REPLACE FUNCTION kpi_admin.filter_sql(conditions jsonb) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(string_agg(

@@ -24,6 +24,45 @@ BEGIN
 END
 $$;
 
+-- Return how many bytes an answer has at most: each is held by the database and by the process that sends it.
+CREATE FUNCTION kpi_http.most_bytes() RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 67108864 $$;
+
+-- Return the parts of an answer: its rows, or the frames of POST /query.
+CREATE FUNCTION kpi_http.body_parts(kind text, q kpi_http.question) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF kind = 'rows' THEN
+        RETURN QUERY SELECT row FROM kpi_http.rows(q) AS row;
+    ELSE
+        RETURN QUERY SELECT frame FROM kpi_http.frames(q) AS frame;
+    END IF;
+END
+$$;
+
+-- Return an answer with commas between its parts. Refuse one of more bytes than `most_bytes` before it is put
+-- together: whoever sends records may send texts of a megabyte.
+CREATE FUNCTION kpi_http.body(kind text, q kpi_http.question) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    body text;
+    is_too_large boolean;
+BEGIN
+    WITH parts AS MATERIALIZED (
+        SELECT part FROM kpi_http.body_parts(kind, q) AS part
+    ), size AS MATERIALIZED (
+        SELECT coalesce(sum(octet_length(parts.part)), 0) > kpi_http.most_bytes() AS is_too_large FROM parts
+    )
+    SELECT size.is_too_large, CASE WHEN NOT size.is_too_large THEN (SELECT string_agg(parts.part, ',') FROM parts) END
+    INTO is_too_large, body FROM size;
+    IF is_too_large THEN
+        PERFORM kpi_admin.refuse('answer_too_large', 'the answer would have more than 64 MiB',
+            'Take a shorter range, fewer groups, or a smaller page.');
+    END IF;
+    RETURN body;
+END
+$$;
+
 -- Return the answers to questions, in order: the range that each uses (null for lists), and its rows or frames with
 -- commas between. A question that is refused has its refusal in place of its answer. `kind` is rows or frames.
 CREATE FUNCTION kpi_http.answers(token_hash bytea, kind text, questions jsonb)
@@ -46,11 +85,7 @@ BEGIN
         BEGIN
             q := kpi_http.read(asked);
             SELECT u.starts, u.ends, NULL INTO starts, ends, refused FROM kpi_http.used_range(q) AS u;
-            IF kind = 'rows' THEN
-                body := (SELECT string_agg(r, ',') FROM kpi_http.rows(q) AS r);
-            ELSE
-                body := (SELECT string_agg(f, ',') FROM kpi_http.frames(q) AS f);
-            END IF;
+            body := kpi_http.body(kind, q);
         EXCEPTION WHEN SQLSTATE 'KP000' OR data_exception THEN
             GET STACKED DIAGNOSTICS
                 state = RETURNED_SQLSTATE, code = CONSTRAINT_NAME, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;

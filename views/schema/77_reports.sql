@@ -82,7 +82,7 @@ BEGIN
     THEN
         said := convert_from(decode(rpad(body, (length(body) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
     END IF;
-    IF said IS NULL OR said ->> 'purpose' <> purpose THEN
+    IF said IS NULL OR said ->> 'purpose' IS DISTINCT FROM purpose THEN
         PERFORM kpi_admin.refuse('invalid_link', 'this link is not complete, or not one of ours',
             'Copy the whole link from the mail, or open the bell of the dashboard again.');
     ELSIF (said ->> 'until')::timestamptz < clock_timestamp() THEN
@@ -283,7 +283,7 @@ $$;
 -- the link's token has asked for too many in an hour.
 CREATE FUNCTION kpi_http.ask_for_report(link text, of_experience text, to_address text, in_language text)
 RETURNS integer
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     said jsonb := kpi_admin.opened_link(link, 'ask');
     number integer := said ->> 'tenant_no';

@@ -1,10 +1,13 @@
 """POST /rows and /query as Grafana's data sources send them, and the menus they ask for."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.datasource.protocol.client import MARCH, Client
+from tests.conftest import Databases
+from tests.datasource.protocol.client import MARCH, Client, served
+from tests.datasource.protocol.conftest import RECORDS
 
 FIRST = 1772319600000  # 2026-03-01 in Amsterdam
 DAY, MINUTE = 86_400_000, 60_000
@@ -315,3 +318,21 @@ def test_annotations_as_grafana_asks_a_data_source(client: Client) -> None:
     assert [row[1] for row in table["rows"]] == ["other"]
     of_b = client.post("/query", {"range": later, "targets": [target]}, headers=client.token(["b"]))
     assert of_b.status_code == 403
+
+
+def test_an_answer_of_too_many_bytes_is_refused(
+    database: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = served(database, RECORDS, tmp_path, monkeypatch)
+    client.connection.execute(
+        "CREATE OR REPLACE FUNCTION kpi_http.most_bytes() RETURNS bigint LANGUAGE sql IMMUTABLE "
+        "SET search_path = pg_catalog, pg_temp AS 'SELECT 200'"
+    )
+    assert client.rows({"kpi": "messages", "shape": "total", **MARCH}) == [{"value": 7}]
+    series = {"kpi": "messages", "interval": "day"}
+    asked = {"range": MARCH, "targets": [{"target": "messages", "refId": "A", "payload": {}}]}
+    for path, body in (("/rows", series | MARCH), ("/query", asked)):
+        answer = client.post(path, body)
+        assert (answer.status_code, answer.json["code"]) == (422, "answer_too_large"), answer.text
+    texts = client.post("/rows", {"list": "nps_answers", **MARCH})
+    assert (texts.status_code, texts.json["code"]) == (422, "answer_too_large"), texts.text
