@@ -44,9 +44,9 @@ def _section(scene: Scene) -> str:
     """Return what the page says of a dashboard: where it is, its filters, its panels."""
     family = FAMILIES[scene.board.family]["en"] if scene.board.family in FAMILIES else HOME
     address = f"`/d/{uid(scene.name, 'en')}`"
-    filters = [DIMS[one.dim].title for one in scene.board.filters if not one.hidden]
-    narrowed = f" Filters: tenant, {', '.join(filters).lower()}." if filters else ""
-    where = f"Folder *{family} (English)*, {address}.{narrowed}"
+    titles = [DIMS[one.dim].title for one in scene.board.filters if not one.hidden]
+    filters = ", ".join(["tenant", *titles]).lower()
+    where = f"Folder *{family} (English)*, {address}. Filters: {filters}."
     panels = "".join(f"| {title} | {shown} |\n" for title, shown in _panels(scene))
     return f"### {_title(scene)}\n\n{where}\n\n| panel | shows |\n|---|---|\n{panels}\n"
 

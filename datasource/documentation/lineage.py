@@ -25,7 +25,8 @@ class Lineage:
     """What a KPI reads.
 
     `events`: types of events, ANY if all are read. `needed`: the fields that those have to name
-    for the KPI to count them. `dims`: fields that are dimensions of the KPI beside those.
+    for the KPI to count them. `dims`: fields beside those that are dimensions of the KPI, or
+    that name an entity whose record decides one.
     `entities`: types of entities whose records decide what counts, or what a dimension is.
     """
 
@@ -53,7 +54,11 @@ def lineage(kpi: Kpi, every: dict[str, Compiled], catalog: Catalog) -> Lineage:
     return Lineage(
         events=(ANY,) if ANY in events else tuple(sorted(events)),
         needed=tuple(name for name in DIMENSION_FIELDS if name in needed),
-        dims=tuple(dim for dim in kpi.dims if dim in DIMENSION_FIELDS and dim not in needed),
+        dims=tuple(
+            name
+            for name in dict.fromkeys((*kpi.dims, *tables))
+            if name in DIMENSION_FIELDS and name not in needed
+        ),
         entities=tuple(known.name for known in ENTITIES if known.name in wanted),
     )
 

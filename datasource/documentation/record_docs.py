@@ -25,7 +25,7 @@ from datasource.store.record_type import (
 PATH = "docs/records.md"
 HEAD = "| field | says | takes | |\n|---|---|---|---|\n"
 WHICH_HEAD = """
-| number | events | which have to name | and may name | entities |
+| number | events | needs | optional | entities |
 |---|---|---|---|---|
 """
 EXAMPLE_AT = "2026-11-01T10:00:00+01:00"

@@ -64,7 +64,8 @@ def _rows(name: str, rule: Rule) -> Iterator[tuple[str, str]]:
         yield "other limits", f"of {len(rule.tenants)} tenants"
     yield (
         "where",
-        f"`[rules.{name}]` in `datasource/grafana/alerts.toml`, then `chatkpi dashboards`",
+        f"`[rules.{name}]` in `datasource/grafana/alerts.toml`, then `.venv/bin/chatkpi dashboards`"
+        ": [the steps](../server.md#change-a-threshold)",
     )
 
 

@@ -227,7 +227,7 @@ ENTITIES = (
             ),
             Field(
                 "session_rule",
-                "When a session ends (rules.md, 5.2).",
+                "When a session ends ([rules.md](rules.md), 5.2).",
                 one_of("inactivity", "fixed"),
                 default="inactivity",
             ),
