@@ -102,7 +102,7 @@ EXPECTED = {
     "after_sales_messages": Lineage(
         ("message", "notification"),
         ("conversation",),
-        ("department", "user", "channel"),
+        ("department", "user", "channel", "inbox"),
         ("tenant", "department", "inbox", "user"),
     ),
     "users_potential": Lineage((), (), (), ("tenant", "potential")),
@@ -122,3 +122,9 @@ def test_every_kpi_reads_something() -> None:
     for kpi in CATALOG.kpis.values():
         reads = lineage(kpi, every, CATALOG)
         assert reads.events or "potential" in reads.entities, kpi.kpi_id
+
+
+def test_every_dashboard_names_its_filters() -> None:
+    sections = re.findall(r"^Folder \*.*$", PAGES[dashboard_docs.PATH], re.M)
+    assert len(sections) == len(scenes(CATALOG, read(CATALOG), "en"))
+    assert [section for section in sections if "Filters: tenant" not in section] == []
