@@ -11,7 +11,7 @@ ENTRY = """
 
 `{kpi.kpi_id}` · {description}
 
-- {how}: {kpi.counting}, {of} `{kpi.source}`{grain}
+- {how}: {counting}{grain}
 - {unit}: {kpi.unit}
 - {by}: {dims}
 - {sql}: `SELECT * FROM kpi.total('{kpi.kpi_id}', '2026-01-01', '2026-02-01')`
@@ -41,12 +41,16 @@ def _entry(kpi: Kpi, language: str) -> str:
     words = TEXTS[language]
     title, description = kpi.words[language]
     dims = [DIMS[dim] for dim in ("tenant", *kpi.dims)]
+    counting = kpi.counting
+    if kpi.source.lower() != counting:  # Sessions are counted from sessions: once is enough.
+        counting += f", {words['of']} `{kpi.source}`"
     return ENTRY.format_map(
         words
         | {
             "kpi": kpi,
             "title": title,
             "description": description,
+            "counting": counting,
             "grain": f" ({words['month']})" if kpi.grain == "month" else "",
             "dims": ", ".join(dim.title_nl if language == "nl" else dim.title for dim in dims),
         }

@@ -67,6 +67,7 @@ def _rows(name: str, rule: Rule) -> Iterator[tuple[str, str]]:
         f"`[rules.{name}]` in `datasource/grafana/alerts.toml`, then `.venv/bin/chatkpi dashboards`"
         ": [the steps](../server.md#change-a-threshold)",
     )
+    yield "commands", "[how they and statements are run](../operate.md#commands-and-sql)"
 
 
 def _shown(summary: str) -> str:
