@@ -110,17 +110,10 @@ def several(first: str = "All") -> Json:
 def narrowing(scene: Scene, one: Filter) -> Json:
     """Return the variable of a filter."""
     label = scene.words.dim(one.dim)
-    if one.text:
-        empty = {"text": "*", "value": "*"}
-        hidden = {"hide": HIDDEN} if one.hidden else {}
-        return {
-            "type": "textbox",
-            "name": one.dim,
-            "label": label,
-            "query": "*",
-            "current": empty,
-            **hidden,
-        }
+    if one.hidden:
+        # Not a text box, which keeps no more than one of the values in an address.
+        made = {"type": "custom", "name": one.dim, "label": label, "query": ""}
+        return made | {"hide": HIDDEN, **several()}
     within = {dim: variable for dim, variable in scene.filters(one.within).items()}
     asked = {"list": one.list} if one.list else {"dim": one.dim}
     columns = text("__text", "__value")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from datasource.grafana.question import ALL, Json
+from datasource.grafana.question import Json
 
 Value = str | list[str]
 in_text = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
@@ -52,12 +52,12 @@ def variables(board: Json, options: Callable[[Json], list[str]]) -> dict[str, Va
     values: dict[str, Value] = {"__timezone": "UTC", "datasource": "chatkpi"}
     for one in board["templating"]["list"]:
         name = one["name"]
-        if one["type"] in ("custom", "textbox"):
+        if one.get("allValue") and name not in repeated:
+            values[name] = one["allValue"]
+        elif one["type"] in ("custom", "textbox"):
             values[name] = one["current"]["value"]
         elif one["type"] == "query" and name in repeated:
             values[name] = options(filled(one["query"]["infinityQuery"], values))
-        elif one["type"] == "query" and one.get("includeAll"):
-            values[name] = one.get("allValue", ALL)
         elif one["type"] == "query":
             offered = options(filled(one["query"]["infinityQuery"], values))
             first = offered[0] if offered else ""

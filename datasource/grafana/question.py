@@ -230,18 +230,23 @@ def answer_of(panel: int) -> Json:
     return {"refId": "A", "datasource": DASHBOARD, "panelId": panel}
 
 
-def inline(rows: Sequence[Mapping[str, object]], columns: Sequence[Column], ref: str) -> Json:
-    """Return a target that gives rows which stand in the dashboard itself."""
+def inline(
+    rows: Sequence[Mapping[str, object]], columns: Sequence[Column], ref: str, *, jq: str = ""
+) -> Json:
+    """Return a target that gives rows which stand in the dashboard itself.
+
+    `jq`: a program that makes rows of them, before the columns are read.
+    """
     return {
         "refId": ref,
         "datasource": SOURCE,
         "type": "json",
-        "parser": "backend",
+        "parser": "jq-backend" if jq else "backend",
         "source": "inline",
         "format": "table",
-        "data": json.dumps(rows, ensure_ascii=False),
+        "data": written(rows),
         "url": "",
         "url_options": {"method": "GET"},
-        "root_selector": "",
+        "root_selector": jq,
         "columns": [column.written() for column in columns],
     }

@@ -60,8 +60,7 @@ class Scene:
         found = {"tenant": Variable("tenant", "doublequote")}
         for one in self.board.filters:
             if one.dim in dims:
-                is_single = one.one or one.text
-                found[one.dim] = Variable(one.dim, "doublequote" if is_single else "json")
+                found[one.dim] = Variable(one.dim, "doublequote" if one.one else "json")
         return found
 
     def shared_dims(self, kpis: Sequence[str]) -> list[str]:
@@ -110,9 +109,14 @@ class Scene:
 
     def behind(self, kpi: str | Variable, question: Question) -> str:
         """Return the address of what a KPI counted, in the range and filters of a question."""
-        where = {
-            dim: value.encoded() if isinstance(value, Variable) else quote(value)
-            for dim, value in question.filters.items()
-        }
         name = kpi if isinstance(kpi, str) else str(Variable(kpi.name))
-        return self.url(BEHIND, {"kpi": name} | where, keeps=False)
+        given, kept = {"kpi": name}, ""
+        for dim, value in question.filters.items():
+            if isinstance(value, str):
+                given[dim] = quote(value, safe="")
+            elif value.name != dim:
+                given[dim] = value.encoded()
+            elif dim != "tenant":  # which every address keeps
+                # Each value for itself, for the format `percentencode` writes several as one text.
+                kept += f"&{value.formatted('queryparam')}"
+        return self.url(BEHIND, given, keeps=False) + kept

@@ -18,8 +18,8 @@ class Filter:
 
     `one`: one value and never all. `first`: several values, at first the first of them. `list`:
     its values are the things of this list, which need not occur in an event. `within`: the
-    filters of the dashboard that narrow its values. `text`: no picker but a text that links
-    fill; `hidden`: it is not shown.
+    filters of the dashboard that narrow its values. `hidden`: it has no picker and no values of
+    its own but those that a link brings.
     """
 
     dim: DimName
@@ -27,7 +27,6 @@ class Filter:
     first: bool = False
     list: Lists | None = None
     within: tuple[DimName, ...] = ()
-    text: bool = False
     hidden: bool = False
 
 

@@ -92,10 +92,12 @@ def defaults(board: Json, tenant: str = "vondelmarkt") -> dict[str, Value]:
         "first": "1700000000000",
     }
     for one in board["templating"]["list"]:
-        if one["type"] in ("custom", "textbox"):
+        if one.get("allValue"):
+            values[one["name"]] = one["allValue"]
+        elif one["type"] in ("custom", "textbox"):
             values[one["name"]] = one["current"]["value"]
         elif one.get("includeAll"):
-            values[one["name"]] = one.get("allValue", [])
+            values[one["name"]] = []
     return values
 
 

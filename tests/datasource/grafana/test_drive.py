@@ -7,8 +7,9 @@ program of the browser, which the package `playwright` drives.
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -168,3 +169,60 @@ def test_links_keep_what_was_chosen(page: Any) -> None:
     page.get_by_role("link", name="Which bot brings in most leads?").click()
     panel(page, "Per bot").wait_for()
     assert variables(page).items() >= kept.items()
+
+
+def follow(page: Any, title: str, link: str) -> None:
+    """Follow a link of the panel with this title."""
+    panel(page, title).get_by_label("Panel links").click()
+    page.get_by_role("link", name=link, exact=True).click()
+    page.wait_for_url("**/chatkpi-en-behind-the-number**")
+
+
+def hits(page: Any, kpi: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a KPI counted in the sixty days up to yesterday, as the server lists it."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    starts, ends = today - timedelta(days=60), today - timedelta(milliseconds=1)
+    span = {"from": starts.isoformat(), "to": ends.isoformat(), "timezone": "UTC"}
+    asked = {"list": "hits", "kpi": kpi, "filters": filters, **span}
+    answer = page.context.request.post("/api/datasources/proxy/uid/chatkpi/rows", data=asked)
+    assert answer.ok, answer.text()
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+def cells(page: Any, title: str) -> list[list[str]]:
+    """Return the texts of the cells of a table, of the rows that are in sight."""
+    rows = panel(page, title).locator("[role=row]:has([role=gridcell])")
+    rows.first.wait_for()
+    return [one.locator("[role=gridcell]").all_inner_texts() for one in rows.all()]
+
+
+@pytest.mark.parametrize("experiences", [["exp-1"], ["exp-1", "exp-2"], ["$__all"]])
+def test_behind_a_number_stands_what_it_counted_with_its_filters(
+    page: Any, experiences: list[str]
+) -> None:
+    given = "&var-experience=".join(experiences)
+    opened(page, "experience-overview", tenant="vondelmarkt", experience=given)
+    shown = number(page, "Chat starts")
+    follow(page, "Chat starts", "Behind the number: Chat starts")
+    panel(page, "What was counted").wait_for()
+    there = variables(page)
+    kept = {"var-tenant": ["vondelmarkt"], "var-kpi": ["chat_starts"], "var-folder": ["$__all"]}
+    assert there.items() >= (SPAN | kept | {"var-experience": experiences}).items()
+    assert number(page, "Chat starts") == shown
+    narrowed = dict(cells(page, "Narrowed to"))
+    assert narrowed.pop("Time range")
+    is_all = experiences == ["$__all"]
+    assert narrowed == ({} if is_all else {"Experience": ", ".join(experiences)})
+    counted = hits(page, "chat_starts", {"tenant": "vondelmarkt", "experience": experiences})
+    seen = [row[4] for row in cells(page, "What was counted")]
+    assert seen and seen == [row["id"] for row in counted[: len(seen)]]
+    if len(counted) < 1000:  # the page holds no more
+        panel(page, "What was counted").get_by_text(f"of {len(counted)} rows").wait_for()
+
+
+def test_what_is_behind_a_number_is_narrowed_to_any_text(page: Any) -> None:
+    odd = "a\"b\\c'&#+%,{d}"
+    opened(page, "behind-the-number", tenant="vondelmarkt", kpi="sessions", device=quote(odd))
+    assert dict(cells(page, "Narrowed to"))["Device"] == odd
+    assert number(page, "Sessions") == "0"
