@@ -32,6 +32,8 @@ STACKED: Json = BARS | {"fillOpacity": 70, "stacking": {"mode": "normal", "group
 LAST_DAYS: Json = {"timeFrom": "8d", "hideTimeOverride": True}
 # Months stand at their middle: a month's first instant is another month's in other zones.
 HALF_A_MONTH = "map(.time += 1296000000)"
+# The axis and the tooltip name months; else they have days such as 11/01.
+MONTH_NAMES = override("time", {"unit": "time:MMM YYYY"})
 
 
 def drawn(**more: Any) -> Json:
@@ -174,7 +176,7 @@ class Months(Panel):
         questions: dict[str, Question] = {
             kpi: scene.question([kpi], shape="series") for kpi in drawn_in_order
         }
-        overrides = named(words, self.shown(scene))
+        overrides = [MONTH_NAMES, *named(words, self.shown(scene))]
         overrides += [override(self.potential, {"custom": BARS})]
         overrides += [override(self.kpi, {"custom": LINE})]
         return self.made(
@@ -204,7 +206,7 @@ class StackedMonths(Panel):
         words = scene.words
         by_kind = scene.question([self.kpi], shape="series", by=[self.dim])
         expected = scene.question([self.benchmark], shape="series")
-        overrides = named(words, [self.benchmark])
+        overrides = [MONTH_NAMES, *named(words, [self.benchmark])]
         overrides += [override(self.benchmark, {"custom": LINE})]
         questions = {}
         for value, name in words.values(self.dim).items():

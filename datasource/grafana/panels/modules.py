@@ -7,7 +7,7 @@ from datasource.grafana.looks import bands, link, organized, override, palette
 from datasource.grafana.panels.base import Panel, jq_words, links
 from datasource.grafana.panels.tables import HIDDEN, OPTIONS, column
 from datasource.grafana.panels.tiles import OPTIONS as TILE
-from datasource.grafana.panels.tiles import tinted
+from datasource.grafana.panels.tiles import none_said, tinted
 from datasource.grafana.question import (
     SOURCE,
     VALUE,
@@ -128,6 +128,7 @@ class ModuleTiles(Panel):
             title="${shown:text}",
             options=TILE,
             fields=tinted(scene, palette().tints["other"]),
+            overrides=[none_said(scene)],
             links=links(scene, [SHOWN], asked),
         ) | {"repeat": "shown", "repeatDirection": "h", "maxPerRow": 4}
 

@@ -54,13 +54,19 @@ DIFFERENCE = [
 
 
 def tinted(scene: Scene, tints: Bands) -> Json:
-    """Return the fields' properties that put numbers on tints, and say when there is none."""
+    """Return the fields' properties that put numbers on tints.
+
+    What Grafana shows without an answer does not claim that there is no number.
+    """
+    tinted_bands = bands({start: tint(colour) for start, colour in tints.items()})
+    return {**tinted_bands, "noValue": scene.words["unknown"]}
+
+
+def none_said(scene: Scene) -> Json:
+    """Return the override that says, of every field of an answer, when there is no number."""
     nothing = {"text": scene.words["none"], "color": tint(palette().tints["other"]["base"])}
     special = {"type": "special", "options": {"match": "null", "result": nothing}}
-    return {
-        **bands({start: tint(colour) for start, colour in tints.items()}),
-        "mappings": [special],
-    }
+    return override(".*", {"mappings": [special]}, by="byRegexp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +84,11 @@ class Tile(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
         is_score = words.catalog.kpis[self.kpi].counting == "score"
-        overrides = []
+        overrides = [none_said(scene)]
         options = OPTIONS | {"showPercentChange": not is_score}
         if is_score:
             options |= {"textMode": "value_and_name", "text": {"valueSize": 30, "titleSize": 12}}
-            overrides = [
+            overrides += [
                 override("value", {"displayName": words.title(self.kpi)}),
                 override("difference", {"displayName": words["difference"], **signed()}),
             ]

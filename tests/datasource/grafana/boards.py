@@ -56,6 +56,12 @@ def targets(board: Json) -> list[Json]:
     return [*panel_targets(board), *queries(board).values(), *annotations]
 
 
+def brought(board: Json) -> set[str]:
+    """Return the variables that narrow nothing unless a link brings their values."""
+    found = board["templating"]["list"]
+    return {one["name"] for one in found if one.get("hide") and one.get("allValue")}
+
+
 def formatted(value: Value, form: str) -> str:
     """Return a variable's value in one of Grafana's formats."""
     if form == "json":

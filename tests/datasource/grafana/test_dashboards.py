@@ -21,6 +21,7 @@ from tests.datasource.grafana.boards import (
     FILES,
     IN_TEXT,
     body,
+    brought,
     defaults,
     kpis_shown,
     panels,
@@ -84,12 +85,9 @@ def test_questions_name_what_there_is(path: str) -> None:
     board = BOARDS[path]
     values: dict[str, Any] = {"experience": ["x"], "module": "x"} | defaults(board)
     values |= {"shown": "module_visits", "bot_metrics": "bot_messages"}
-    # Those that narrow nothing unless a link says so.
-    variables = board["templating"]["list"]
-    brought = {one["name"] for one in variables if one.get("hide") and one.get("allValue")}
     for target in targets(board):
         for question in single(body(target, values)):
-            narrowed = question.get("filters", {}).keys() - brought
+            narrowed = question.get("filters", {}).keys() - brought(board)
             kpis = question.get("kpis") or [question.get("kpi")]
             for kpi in CATALOG.kpis.keys() & {*kpis}:
                 dims = {"tenant", *CATALOG.kpis[kpi].dims}
