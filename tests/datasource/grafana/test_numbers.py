@@ -47,7 +47,9 @@ def oracle() -> Oracle:
 
 def chosen_by(panel: Json, board: Json, values: dict[str, Value]) -> list[dict[str, Value]]:
     """Return the variables as the panel can have them: of a metric to pick, each one once."""
-    picked = {v["name"]: v for v in board["templating"]["list"] if v["type"] == "custom"}
+    variables = board["templating"]["list"]
+    # One without options of its own holds what links bring.
+    picked = {v["name"]: v for v in variables if v["type"] == "custom" and v["query"]}
     found = [values]
     for name in {panel.get("repeat"), *(picked.keys() - {"page"})} & values.keys():
         if name in picked:
