@@ -52,7 +52,7 @@ def changed(
     return record | ({field: other[field]} if fields and (field := rng.choice(fields)) else {})
 
 
-BATCHES = 6
+BATCHES = 4
 
 
 @pytest.mark.parametrize("seed", [11, 12])
