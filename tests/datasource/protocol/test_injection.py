@@ -222,7 +222,11 @@ def test_attempts(both: Client) -> None:
 
 
 def reached(connection: psycopg.Connection[Any]) -> set[str]:
-    """The statements that servers sent to a database, parameters being $1, $2, …; all are known."""
+    """The statements that servers sent to a database, parameters being $1, $2, …; all are known.
+
+    Where PostgreSQL has dropped a text in the meantime, it shows the constants in it as they are:
+    such a statement is known in both spellings.
+    """
     with psycopg.connect(as_superuser(connection.info.dsn)) as superuser:
         superuser.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     rows = connection.execute(
