@@ -266,8 +266,7 @@ CHECKS = (
         "a token",
         """
         SELECT 'there is no valid one' WHERE NOT EXISTS (
-            SELECT FROM kpi_admin.token
-            WHERE revoked_at IS NULL AND coalesce(expires_at > clock_timestamp(), true)
+            SELECT FROM kpi_admin.token AS token WHERE kpi_admin.is_in_force(token)
         )
         """,
         "run chatkpi token create",

@@ -154,20 +154,15 @@ def _load_demo(connection: Connection) -> bool:
 
 def _token(connection: Connection, path: Path) -> None:
     """See to it that the file holds a token that is in force."""
-    valid = {
-        one.name
-        for one in tokens.listed(connection)
-        if not one.revoked_at and not (one.expires_at and one.expires_at <= datetime.now(UTC))
-    }
-    if path.is_file() and TOKEN_NAME in valid:
-        digest = tokens.digest(_kept(path))
-        [(is_it,)] = connection.execute(
-            "SELECT EXISTS (SELECT FROM kpi_admin.token WHERE name = %s AND hash = %s)",
-            [TOKEN_NAME, digest],
-        )
-        if is_it:
-            return
-    if TOKEN_NAME in valid:
+    kept = tokens.digest(_kept(path)) if path.is_file() else None
+    in_force = connection.execute(
+        "SELECT token.hash FROM kpi_admin.token AS token "
+        "WHERE token.name = %s AND kpi_admin.is_in_force(token)",
+        [TOKEN_NAME],
+    ).fetchall()
+    if in_force == [(kept,)]:
+        return
+    if in_force:
         tokens.revoke(connection, TOKEN_NAME)
     _write(path, tokens.create(connection, TOKEN_NAME, None), 0o444)
     print(f"a new token for Grafana is in {path}", file=sys.stderr)

@@ -10,6 +10,12 @@ CREATE TABLE IF NOT EXISTS kpi_admin.token (
     minute timestamptz, requests integer NOT NULL DEFAULT 0       -- how many in that minute, for a rate limit
 );
 
+-- Return whether a token is in force.
+CREATE OR REPLACE FUNCTION kpi_admin.is_in_force(one kpi_admin.token) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT one.revoked_at IS NULL AND coalesce(one.expires_at > pg_catalog.clock_timestamp(), true)
+$$;
+
 -- Keep a new token, in place of a revoked one of its name; return false when one of that name is in force.
 CREATE OR REPLACE FUNCTION kpi_admin.keep_token(
     token_name text, token_hash bytea, of_tenants text[], until timestamptz
@@ -60,8 +66,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     valid kpi_admin.token;
 BEGIN
-    SELECT * INTO valid FROM kpi_admin.token
-    WHERE hash = token_hash AND revoked_at IS NULL AND coalesce(expires_at > clock_timestamp(), true);
+    SELECT * INTO valid FROM kpi_admin.token AS token WHERE token.hash = token_hash AND kpi_admin.is_in_force(token);
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'KP401', CONSTRAINT = 'unauthorized', MESSAGE = 'The token is not valid.';
     END IF;

@@ -28,6 +28,19 @@ $$;
 CREATE FUNCTION kpi_http.most_bytes() RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 67108864 $$;
 
+-- Return how many bytes an answer's parts have, before it is put together; refuse more than `most_bytes`: whoever sends
+-- records may send texts of a megabyte.
+CREATE FUNCTION kpi_http.check_bytes(bytes bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF bytes > kpi_http.most_bytes() THEN
+        PERFORM kpi_admin.refuse('answer_too_large', 'the answer would have more than 64 MiB',
+            'Take a shorter range, fewer groups, or a smaller page.');
+    END IF;
+    RETURN bytes;
+END
+$$;
+
 -- Return the parts of an answer: its rows, or the frames of POST /query.
 CREATE FUNCTION kpi_http.body_parts(kind text, q kpi_http.question) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -40,27 +53,15 @@ BEGIN
 END
 $$;
 
--- Return an answer with commas between its parts. Refuse one of more bytes than `most_bytes` before it is put
--- together: whoever sends records may send texts of a megabyte.
+-- Return an answer with commas between its parts.
 CREATE FUNCTION kpi_http.body(kind text, q kpi_http.question) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    body text;
-    is_too_large boolean;
-BEGIN
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     WITH parts AS MATERIALIZED (
         SELECT part FROM kpi_http.body_parts(kind, q) AS part
     ), size AS MATERIALIZED (
-        SELECT coalesce(sum(octet_length(parts.part)), 0) > kpi_http.most_bytes() AS is_too_large FROM parts
+        SELECT kpi_http.check_bytes(sum(octet_length(parts.part))) AS bytes FROM parts
     )
-    SELECT size.is_too_large, CASE WHEN NOT size.is_too_large THEN (SELECT string_agg(parts.part, ',') FROM parts) END
-    INTO is_too_large, body FROM size;
-    IF is_too_large THEN
-        PERFORM kpi_admin.refuse('answer_too_large', 'the answer would have more than 64 MiB',
-            'Take a shorter range, fewer groups, or a smaller page.');
-    END IF;
-    RETURN body;
-END
+    SELECT string_agg(parts.part, ',') FROM size CROSS JOIN parts WHERE size.bytes >= 0
 $$;
 
 -- Return the answers to questions, in order: the range that each uses (null for lists), and its rows or frames with
@@ -110,7 +111,14 @@ BEGIN
     IF request_name <> ALL (kpi_http.requests()) THEN
         RAISE EXCEPTION 'there is no request %', left(request_name, 100) USING ERRCODE = 'undefined_function';
     END IF;
-    EXECUTE format('SELECT string_agg(t, '','') FROM kpi_http.%I($1) AS t', request_name) INTO found USING asked;
+    EXECUTE format(
+        'WITH parts AS MATERIALIZED (
+             SELECT part FROM kpi_http.%I($1) AS part
+         ), size AS MATERIALIZED (
+             SELECT kpi_http.check_bytes(sum(octet_length(parts.part))) AS bytes FROM parts
+         )
+         SELECT string_agg(parts.part, '','') FROM size CROSS JOIN parts WHERE size.bytes >= 0', request_name)
+    INTO found USING asked;
     RETURN found;
 END
 $$;

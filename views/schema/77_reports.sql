@@ -98,10 +98,9 @@ CREATE OR REPLACE FUNCTION kpi_admin.token_sees(token_name text, of_tenant_no in
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (
         SELECT FROM kpi_admin.token AS t
-        WHERE t.name = token_name AND t.revoked_at IS NULL AND coalesce(t.expires_at > clock_timestamp(), true)
-            AND (t.tenants IS NULL OR (
-                SELECT n.tenant FROM kpi_data.tenant_number AS n WHERE n.tenant_no = of_tenant_no
-            ) = ANY (t.tenants))
+        WHERE t.name = token_name AND kpi_admin.is_in_force(t) AND (t.tenants IS NULL OR (
+            SELECT n.tenant FROM kpi_data.tenant_number AS n WHERE n.tenant_no = of_tenant_no
+        ) = ANY (t.tenants))
     )
 $$;
 
@@ -256,13 +255,15 @@ DECLARE
     said jsonb := kpi_admin.opened_link(link, purpose);
 BEGIN
     IF purpose = 'ask' THEN
-        RETURN said || jsonb_build_object(
-            'tenant', (SELECT n.tenant FROM kpi_admin.report_names((said ->> 'tenant_no')::integer, '') AS n),
-            'tenant_name', (SELECT n.tenant_name FROM kpi_admin.report_names((said ->> 'tenant_no')::integer, '') AS n),
-            'experiences', (
-                SELECT coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name)), '[]')
-                FROM kpi_admin.experiences((said ->> 'tenant_no')::integer) AS e
-            ));
+        RETURN (
+            SELECT said || jsonb_build_object(
+                'tenant', names.tenant, 'tenant_name', names.tenant_name,
+                'experiences', (
+                    SELECT coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name)), '[]')
+                    FROM kpi_admin.experiences((said ->> 'tenant_no')::integer) AS e
+                ))
+            FROM kpi_admin.report_names((said ->> 'tenant_no')::integer, '') AS names
+        );
     END IF;
     RETURN said || coalesce((
         SELECT jsonb_build_object('tenant_name', names.tenant_name, 'experience_name', names.experience_name)
