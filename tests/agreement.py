@@ -48,9 +48,10 @@ def installed(
     catalog: Catalog = CATALOG,
 ) -> tuple[str, psycopg.Connection[Any]]:
     """A database with the product in it and some records loaded and refreshed: its URL, a connection."""
-    url = database.installed() if catalog is CATALOG else database.new_database()
-    connection = connect(url, autocommit=True)
-    if catalog is not CATALOG:
+    if catalog is CATALOG:
+        connection = connect(url := database.installed(), autocommit=True)
+    else:
+        connection = connect(url := database.new_database(), autocommit=True)
         init(connection, catalog)
     load_records(connection, records, folder)
     refresh(connection, catalog)

@@ -80,6 +80,8 @@ def _thing_list(name: str, row: dict[str, Any]) -> ThingList:
 
 
 DIMS = {name: Dim(**{"missing": f"no {name}"} | row) for name, row in _table("dims.toml").items()}
+# The languages of pages, dashboards and mails, each by its own name; the first is the default.
+LANGUAGES = {"en": "English", "nl": "Nederlands"}
 LISTS = {name: _thing_list(name, row) for name, row in _table("lists.toml").items()}
 # The title of each family by language, in the order in which people read them.
 FAMILIES = {
@@ -166,11 +168,16 @@ class Catalog:
         return cls(folder, kpis, facts, schema, migrations)
 
 
-def views_folder() -> Path:
-    """Return the folder of definitions: beside the package in a checkout, inside it in a wheel."""
+def shipped(name: str, in_checkout: str) -> Path:
+    """Return a folder that a wheel has inside the package, a checkout at a path of its own."""
     package = Path(__file__).resolve().parents[1]
-    inside = package / "views"
-    return inside if inside.is_dir() else package.parent / "views"
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / in_checkout
+
+
+def views_folder() -> Path:
+    """Return the folder of definitions."""
+    return shipped("views", "views")
 
 
 def refuse(path: Path, mistakes: Mapping[str, object]) -> None:

@@ -38,11 +38,14 @@ class Grafana:
     """A running Grafana; what was asked of it is asked once."""
 
     api: GrafanaApi
-    answers: dict[str, Json] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)  # what paths gave
+    answers: dict[str, Json] = field(default_factory=dict)  # to queries
 
     def get(self, path: str) -> Any:
         """Return the answer of a path. Raises one of FAILURES."""
-        return self.api.client.GET(path)
+        if path not in self.found:
+            self.found[path] = self.api.client.GET(path)
+        return self.found[path]
 
     def asked(self, queries: list[Json]) -> tuple[dict[str, Any], list[str]]:
         """Return the results of queries by their refId, and what is wrong with them."""

@@ -5,18 +5,19 @@ Each file in dashboards/ describes a dashboard, which every language has.
 
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from datasource.catalog import Catalog
+from datasource.catalog import LANGUAGES, Catalog
 from datasource.grafana import alerts, runbooks
-from datasource.grafana.boards import read, scenes
+from datasource.grafana.boards import keys_of, read, scenes
 from datasource.grafana.frame import dashboard
 from datasource.grafana.panels.base import panel_number
 from datasource.grafana.scene import Scene
 from datasource.grafana.spec import Board
 from datasource.grafana.strict import SpecError
-from datasource.grafana.words import FOLDER, LANGUAGES, shared_texts
+from datasource.grafana.words import FOLDER, shared_texts
 
 
 def build(catalog: Catalog) -> dict[str, str]:
@@ -28,7 +29,7 @@ def build(catalog: Catalog) -> dict[str, str]:
     files = {f"provisioning/{name.replace('.', '/', 1)}": text for name, text in templates.items()}
     boards = read(catalog)
     mistakes, used = list[str](), {"chosen_metric"}  # which the page of a dashboard uses
-    for language in LANGUAGES:
+    for language, name in LANGUAGES.items():
         titles: dict[str, str] = {}
         for scene in scenes(catalog, boards, language):
             family = scene.board.family
@@ -38,12 +39,12 @@ def build(catalog: Catalog) -> dict[str, str]:
             used |= scene.words.used
             mistakes += unused(scene)
         for family_name, title in titles.items():
-            folder = f"{title} ({'Nederlands' if language == 'nl' else 'English'})"
+            folder = f"{title} ({name})"
             head += provider.format(language=language, family=family_name, title=folder)
     mistakes += [f"texts.toml: {name}: nothing uses it" for name in shared_texts().keys() - used]
     if mistakes:
         raise SpecError(sorted(set(mistakes)))
-    rules = {alerts.RULES: alerts.build(catalog, alerts.read(catalog))}
+    rules = {alerts.RULES: alerts.build(boards, alerts.read(catalog))}
     return files | {"provisioning/dashboards/chatkpi.yaml": head} | rules
 
 
@@ -63,21 +64,17 @@ def panel_id(board: str, key: str) -> int:
 
     Raises SpecError when there is no such panel.
     """
-    boards = _boards()
-    rows = boards[board].rows if board in boards else ()
-    keys = {panel.key for row in rows for panel in row.panels}
-    keys |= {kpi for row in rows for kpi in row.tiles}
-    if key not in keys:
+    if key not in keys_of(_boards(), board):
         raise SpecError([f"dashboards/{board}.toml: there is no panel with the key {key!r}"])
     return panel_number(key)
 
 
-def ghosts(folder: Path) -> list[str]:
-    """Return the mistake for each rule in the file below `folder` that nothing accounts for.
+def ghosts(folder: Path, found: alerts.Alerts) -> list[str]:
+    """Return the mistake for each rule in the file below `folder` that `found` does not name.
 
     A rule that only disappears from the file stays in Grafana for ever.
     """
-    path, found = folder / alerts.RULES, alerts.read(Catalog.read())
+    path = folder / alerts.RULES
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     there = set(re.findall(r'\buid: "?(chatkpi-[\w-]+)', text))
     known = {one.uid for one in alerts.made(found)} | {*found.removed}
@@ -90,9 +87,10 @@ def files_for(folder: Path) -> dict[Path, str]:
     Raises SpecError.
     """
     catalog = Catalog.read()
-    if mistakes := ghosts(folder):
+    found = alerts.read(catalog)
+    if mistakes := ghosts(folder, found):
         raise SpecError(mistakes)
-    pages = runbooks.build(alerts.read(catalog), folder)
+    pages = runbooks.build(found, folder)
     return {folder / name: text for name, text in (build(catalog) | pages).items()}
 
 
@@ -107,7 +105,11 @@ def check(folder: Path) -> list[Path]:
 
     They are other, missing or left over. Raises SpecError.
     """
-    files = files_for(folder)
+    return _other(folder, files_for(folder))
+
+
+def _other(folder: Path, files: Mapping[Path, str]) -> list[Path]:
+    """Return the paths below `folder` that are not as `files` has them."""
     there = set(folder.glob("dashboards_json/**/*.json"))
     marked = [*folder.glob("provisioning/**/*.yaml"), *folder.glob(f"{runbooks.FOLDER}/*.md")]
     there |= {path for path in marked if is_generated(path)}
@@ -126,7 +128,8 @@ def write(folder: Path) -> list[Path]:
 
     Raises SpecError.
     """
-    changed, files = check(folder), files_for(folder)
+    files = files_for(folder)
+    changed = _other(folder, files)
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = files.get(path)

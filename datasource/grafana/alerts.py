@@ -13,10 +13,11 @@ from string import Template
 from typing import Literal
 
 from datasource.catalog import Catalog
-from datasource.grafana.boards import read as read_boards
+from datasource.grafana.boards import keys_of
 from datasource.grafana.panels.base import panel_number
 from datasource.grafana.question import PLUGIN, Column, Json, Question, target, text
 from datasource.grafana.scene import uid as board_uid
+from datasource.grafana.spec import Board
 from datasource.grafana.strict import Reader, SpecError
 from datasource.grafana.words import FOLDER, KpiId, Text, toml
 
@@ -214,16 +215,13 @@ def made(found: Alerts) -> Iterator[Made]:
             yield Made(f"{uid}-{digest}", name, replace(rule, **given), own, tenant)
 
 
-def build(catalog: Catalog, found: Alerts) -> str:
-    """Return the file of the rules. Raises SpecError."""
-    boards = read_boards(catalog)
+def build(boards: Mapping[str, Board], found: Alerts) -> str:
+    """Return the file of the rules, whose panels are on these dashboards. Raises SpecError."""
     template = Template((FOLDER / "templates" / "rule.yaml").read_text(encoding="utf-8"))
     mistakes, groups, uids = list[str](), dict[str, list[str]](), set[str]()
     for one in made(found):
         panel = one.rule.panel
-        rows = boards[panel.board].rows if panel.board in boards else ()
-        keys = {shown.key for row in rows for shown in row.panels}
-        if panel.key not in keys | {kpi for row in rows for kpi in row.tiles}:
+        if panel.key not in keys_of(boards, panel.board):
             words = f"the dashboard {panel.board} has no panel {panel.key!r}"
             mistakes.append(f"{FILE}: {one.name}: {words}")
         uids.add(one.uid)

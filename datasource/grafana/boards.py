@@ -58,3 +58,11 @@ def scenes(catalog: Catalog, boards: Mapping[str, Board], language: str) -> list
         Scene(name, board, boards, Words(catalog, language, board.words))
         for name, board in boards.items()
     ]
+
+
+def keys_of(boards: Mapping[str, Board], name: str) -> set[str]:
+    """Return the keys of a dashboard's panels, those of tiles being their KPIs."""
+    rows = boards[name].rows if name in boards else ()
+    return {panel.key for row in rows for panel in row.panels} | {
+        kpi for row in rows for kpi in row.tiles
+    }

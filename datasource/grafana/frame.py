@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from datasource.catalog import LANGUAGES
 from datasource.grafana.panels.base import Panel, panel_number
 from datasource.grafana.panels.tables import Picker, others
 from datasource.grafana.panels.tiles import Tile
@@ -24,11 +25,10 @@ from datasource.grafana.question import (
 from datasource.grafana.scene import RANGES, Scene, uid
 from datasource.grafana.spec import Choice, Filter, Row
 from datasource.grafana.strict import SpecError
-from datasource.grafana.words import LANGUAGES, KpiId, Words
+from datasource.grafana.words import KpiId, Words
 
 START = "start"
 HIDDEN, IN_MENU = 2, 3  # where a variable has its picker: nowhere, in the menu ⋮ of the controls
-LANGUAGE_NAMES = {"en": "English", "nl": "Nederlands"}
 
 
 def panels_of(row: Row, others: Sequence[str] = ()) -> list[Panel]:
@@ -200,10 +200,10 @@ def links(scene: Scene) -> list[Json]:
         entire = f"/d/{own}?from=${{first}}&to=now"
         rest.append({"title": words["entire"], "url": entire, "keepTime": False})
     rest.append({"title": words["learn"], "url": learn, "targetBlank": True})
-    for language in LANGUAGES:
+    for language, name in LANGUAGES.items():
         if language != words.language:
             url = f"/d/{uid(scene.name, language)}"
-            rest.append({"title": LANGUAGE_NAMES[language], "url": url})
+            rest.append({"title": name, "url": url})
     found += (
         rest if scene.name == START else [one | {"placement": "inControlsMenu"} for one in rest]
     )

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from functools import cache
 
-from datasource.catalog import Catalog
+from datasource.catalog import LANGUAGES, Catalog
 from datasource.grafana.boards import read, scenes
 from datasource.grafana.frame import panels_of
 from datasource.grafana.panels.tables import others
 from datasource.grafana.scene import Scene
-from datasource.grafana.words import LANGUAGES
 
 
 @dataclass(frozen=True)

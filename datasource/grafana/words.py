@@ -15,7 +15,6 @@ from datasource.catalog import DIMS, Catalog
 from datasource.grafana.strict import Reader, SpecError
 
 FOLDER = Path(__file__).parent
-LANGUAGES = ("en", "nl")
 KIND = "kind"  # no dimension: what a row behind a number is
 KpiId = NewType("KpiId", str)
 DimName = NewType("DimName", str)

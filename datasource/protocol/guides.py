@@ -4,13 +4,14 @@ from pathlib import Path
 
 from flask import Flask, Response, render_template
 
+from datasource.catalog import LANGUAGES, shipped
 from datasource.grafana.alerts import alerts
 from datasource.grafana.guide import guides
 from datasource.protocol.errors import ApiError
 
 FRAME = {
-    "en": {"sisters": "Dashboards of the same kind", "other": ("nl", "Nederlands")},
-    "nl": {"sisters": "Dashboards van dezelfde soort", "other": ("en", "English")},
+    "en": {"sisters": "Dashboards of the same kind", "other": ("nl", LANGUAGES["nl"])},
+    "nl": {"sisters": "Dashboards van dezelfde soort", "other": ("en", LANGUAGES["en"])},
 }
 
 
@@ -21,10 +22,8 @@ def register(app: Flask) -> None:
 
 
 def runbooks_folder() -> Path:
-    """Return the folder of the runbooks: in a checkout's docs, inside the package in a wheel."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "runbooks"
-    return inside if inside.is_dir() else package.parent / "docs" / "runbooks"
+    """Return the folder of the runbooks."""
+    return shipped("runbooks", "docs/runbooks")
 
 
 def _runbook(name: str) -> Response:

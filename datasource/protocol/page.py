@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -15,14 +15,13 @@ import orjson
 from flask import Response, render_template
 
 from datasource.catalog import FAMILIES
+from datasource.digits import digits
 from datasource.protocol.answers import Asker
 from datasource.protocol.question import EPOCH
 
 UNITS = {"none": "", "percent": "%", "minutes": "min", "score -100..100": ""}
 WIDTH, HEIGHT = 120, 32
 is_plain = re.compile(r"[\w.-]+").fullmatch  # spells no list of values
-# Numbers of records have up to 100 digits; Python gives up at 28 where none are asked for.
-ALL_DIGITS = Context(prec=1000)
 Json = dict[str, Any]
 
 
@@ -95,9 +94,7 @@ def shown(value: str, unit: str) -> str:
     """Return a number for reading: thousands apart, one decimal where it is no whole number."""
     if value == "null":
         return "–"
-    with localcontext(ALL_DIGITS):
-        number = Decimal(value)
-        return f"{number:,.1f}" if number % 1 or unit == "percent" else f"{number:,.0f}"
+    return digits(Decimal(value), has_decimal=unit == "percent")
 
 
 def lines(points: list[float | None]) -> Iterator[dict[str, str]]:

@@ -24,7 +24,7 @@ def register(app: Flask, access: Access) -> None:
 def _front(access: Access) -> Response:
     if "token" in request.args:
         return _signed_in(access, request.args["token"])
-    if not _is_browser():
+    if not is_browser():
         return jsonify(name="chatkpi", version=__version__)
     if COOKIE not in request.cookies and "Authorization" not in request.headers:
         return page.rendered(None)
@@ -39,14 +39,15 @@ def _front(access: Access) -> Response:
 def _asked_again(error: ApiError | psycopg.Error) -> Response:
     """Show a browser the form once more, with what is wrong with its token; raise other errors."""
     refusal = from_database(error) if isinstance(error, psycopg.Error) else error
-    if refusal.status != 401 or not _is_browser():
+    if refusal.status != 401 or not is_browser():
         raise error
     answer = page.rendered(None, refused=str(refusal))
     answer.status_code = 401 if request.method == "POST" else 200
     return answer
 
 
-def _is_browser() -> bool:
+def is_browser() -> bool:
+    """Return whether who asks would rather have a page than JSON."""
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 

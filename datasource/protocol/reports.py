@@ -16,11 +16,13 @@ from flask import Flask, Response, redirect, render_template, request
 from psycopg.types.json import Jsonb
 from werkzeug.wrappers import Response as AnyResponse
 
+from datasource.catalog import LANGUAGES
 from datasource.protocol.access import Access, token_of
 from datasource.protocol.database import from_database
 from datasource.protocol.errors import ApiError
+from datasource.protocol.pages import is_browser
 from datasource.report.settings import ReportSettings, normal
-from datasource.report.words import LANGUAGES, Words
+from datasource.report.words import Words
 
 FORM_BYTES = 4096
 is_link = re.compile(r"[A-Za-z0-9._-]{1,8000}", re.ASCII).fullmatch
@@ -56,7 +58,7 @@ def _for_people(settings: ReportSettings, view: Callable[[], AnyResponse]) -> An
         return view()
     except (ApiError, psycopg.Error) as error:
         refusal = from_database(error) if isinstance(error, psycopg.Error) else error
-        if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
+        if not is_browser():
             raise
         answer = _page("refused", "en", [str(refusal), refusal.shape["hint"] or ""])
         answer.status_code = refusal.status
@@ -206,4 +208,4 @@ def _first(given: str) -> str:
 
 
 def _language(given: str) -> str:
-    return given if given in LANGUAGES else LANGUAGES[0]
+    return given if given in LANGUAGES else next(iter(LANGUAGES))

@@ -3,16 +3,15 @@
 import tomllib
 from dataclasses import dataclass
 from datetime import date
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from functools import cache
 from pathlib import Path
 
-LANGUAGES = ("en", "nl")
+from datasource.digits import ALL_DIGITS, digits
+
 MINUS = "−"
 # Units whose changes are told in points, for a percentage of a percentage misleads.
 IN_POINTS = ("percent", "score -100..100")
-# Numbers of records have up to 100 digits; Python gives up at 28 where none are asked for.
-ALL_DIGITS = Context(prec=1000)
 # What commas and points become where a comma stands before the decimals.
 DUTCH = str.maketrans(",.", ".,")
 
@@ -44,8 +43,7 @@ class Words:
 
     def digits(self, number: Decimal) -> str:
         """Return a number: thousands apart, one decimal where it is no whole number."""
-        with localcontext(ALL_DIGITS):
-            text = f"{abs(number):,.1f}" if number % 1 else f"{abs(number):,.0f}"
+        text = digits(number.copy_abs())
         text = text.translate(DUTCH) if self.language == "nl" else text
         return f"{MINUS}{text}" if number < 0 else text
 

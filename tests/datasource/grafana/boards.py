@@ -1,19 +1,17 @@
 """The dashboards as Grafana would have them: variables filled in, jq programs run."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import jq
 
 from datasource.catalog import Catalog
 from datasource.grafana import build
+from datasource.grafana.opened import Value, filled, in_text, panels
 from tests.datasource.protocol.client import Client
 
 Json = dict[str, Any]
-Value = str | list[str]
 
 CATALOG = Catalog.read()
 FILES = build(CATALOG)
@@ -22,15 +20,9 @@ BOARDS: dict[str, Json] = {
 }
 BY_UID = {board["uid"]: board for board in BOARDS.values()}
 ALL = '["*"]'
-IN_TEXT = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
 MONTH = {"from": "1801267200000", "to": "1803859200000"}
 MONTHS = {"from": "1769904000000", "to": "1803859200000"}
 PROXY = "/api/datasources/proxy/uid/${datasource}"
-
-
-def panels(board: Json) -> list[Json]:
-    """Return all panels, those within closed rows too."""
-    return [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]
 
 
 def shown(board: Json) -> list[Json]:
@@ -60,29 +52,6 @@ def brought(board: Json) -> set[str]:
     """Return the variables that narrow nothing unless a link brings their values."""
     found = board["templating"]["list"]
     return {one["name"] for one in found if one.get("hide") and one.get("allValue")}
-
-
-def formatted(value: Value, form: str) -> str:
-    """Return a variable's value in one of Grafana's formats."""
-    if form == "json":
-        return value if isinstance(value, str) and value.startswith("[") else json.dumps(value)
-    if form == "doublequote":
-        values = value if isinstance(value, list) else [value]
-        return ",".join(json.dumps(one) for one in values)
-    if form == "pipe":
-        return "|".join(value if isinstance(value, list) else [value])
-    text = "{" + ",".join(value) + "}" if isinstance(value, list) else value
-    return quote(text, safe="") if form == "percentencode" else text
-
-
-def filled(text: str, values: Mapping[str, Value]) -> str:
-    """Return a text with the variables that have a value filled in, as Grafana does it."""
-
-    def one(found: re.Match[str]) -> str:
-        name, form = found[1], found[2] or ""
-        return formatted(values[name], form) if name in values else found[0]
-
-    return IN_TEXT.sub(one, text)
 
 
 def defaults(board: Json, tenant: str = "vondelmarkt") -> dict[str, Value]:
@@ -128,7 +97,7 @@ def kpis_shown(panel: Json) -> set[str]:
         if names := step["options"].get("include", {}).get("names"):
             return CATALOG.kpis.keys() & {*names}
     own = panel_targets({"panels": [panel]})
-    asked = [json.loads(IN_TEXT.sub("0", target["url_options"]["data"])) for target in own]
+    asked = [json.loads(in_text.sub("0", target["url_options"]["data"])) for target in own]
     questions = [one for request in asked for one in single(request)]
     named = [kpi for one in questions for kpi in one.get("kpis") or [one.get("kpi")]]
     return CATALOG.kpis.keys() & {*named}

@@ -15,7 +15,7 @@ import yaml
 
 from datasource import grafana
 from datasource.catalog import Catalog
-from datasource.grafana import alerts, build, panel_id, runbooks
+from datasource.grafana import alerts, build, panel_id, read, runbooks
 from datasource.grafana.strict import SpecError
 from datasource.grafana.words import toml
 from datasource.store.refresh import refresh
@@ -230,13 +230,13 @@ def test_a_tenant_has_limits_of_its_own(client: Client) -> None:
     told: Any = toml(alerts.FILE)
     own = {"threshold": 100, "smallest_sample": 1}
     told["rules"]["bounce_rate_high"]["tenants"] = {"bad": own, "a.*": {"smallest_sample": 2}}
-    file = yaml.safe_load(alerts.build(Catalog.read(), alerts.read(Catalog.read(), told)))
+    file = yaml.safe_load(alerts.build(read(Catalog.read()), alerts.read(Catalog.read(), told)))
     rules = [rule for group in file["groups"] for rule in group["rules"]]
     of_all, of_bad, of_other = [one for one in rules if "bounce-rate" in one["uid"]]
     assert all(len(rule["uid"]) <= 40 for rule in rules)
     assert firing(client, of_all) == firing(client, of_bad) == firing(client, of_other) == set()
     own["threshold"] = 99
-    file = yaml.safe_load(alerts.build(Catalog.read(), alerts.read(Catalog.read(), told)))
+    file = yaml.safe_load(alerts.build(read(Catalog.read()), alerts.read(Catalog.read(), told)))
     rules = [rule for group in file["groups"] for rule in group["rules"]]
     assert firing(client, next(one for one in rules if one["uid"] == of_bad["uid"])) == {"bad"}
     # A token that may not see the tenant gets no error for it.
@@ -259,7 +259,7 @@ def test_the_recipe_for_an_alert_makes_one() -> None:
     told["rules"] |= tomllib.loads(block)["rules"]
     found = alerts.read(Catalog.read(), told)
     [name] = found.rules.keys() - alerts.alerts().rules.keys()
-    assert f'uid: "chatkpi-{name.replace("_", "-")}"' in alerts.build(Catalog.read(), found)
+    assert f'uid: "chatkpi-{name.replace("_", "-")}"' in alerts.build(read(Catalog.read()), found)
     assert "what is usual of `leads`" in runbooks.head(name, found.rules[name])
 
 
@@ -309,4 +309,4 @@ def test_a_mistake_is_told(key: str, value: object, words: str) -> None:
     told: Any = toml(alerts.FILE)
     told["rules"]["bounce_rate_high"][key] = value
     with pytest.raises(SpecError, match=re.escape(words)):
-        alerts.build(Catalog.read(), alerts.read(Catalog.read(), told))
+        alerts.build(read(Catalog.read()), alerts.read(Catalog.read(), told))

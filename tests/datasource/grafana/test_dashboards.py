@@ -14,12 +14,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from datasource.catalog import DIMS
 from datasource.grafana import check, write
 from datasource.grafana.alerts import alerts
+from datasource.grafana.opened import in_text
 from tests.datasource.grafana.boards import (
     BOARDS,
     BY_UID,
     CATALOG,
     FILES,
-    IN_TEXT,
     body,
     brought,
     defaults,
@@ -99,10 +99,10 @@ def test_questions_name_what_there_is(path: str) -> None:
 @each
 def test_variables_are_defined(path: str) -> None:
     board = BOARDS[path]
-    used = {name for text in strings(board) for name, _ in IN_TEXT.findall(text)}
+    used = {name for text in strings(board) for name, _ in in_text.findall(text)}
     defined = {variable["name"] for variable in board["templating"]["list"]}
     assert {name for name in used if not name.startswith("__")} <= defined
-    data = {"__data", "__field"}  # of a cell or a series, with a dot: no match of IN_TEXT
+    data = {"__data", "__field"}  # of a cell or a series, with a dot: no match of in_text
     assert {name for name in used if name.startswith("__")} <= BUILT_IN | data
 
 
