@@ -336,3 +336,5 @@ def test_an_answer_of_too_many_bytes_is_refused(
         assert (answer.status_code, answer.json["code"]) == (422, "answer_too_large"), answer.text
     texts = client.post("/rows", {"list": "nps_answers", **MARCH})
     assert (texts.status_code, texts.json["code"]) == (422, "answer_too_large"), texts.text
+    menu = client.post("/search", {"target": ""})
+    assert (menu.status_code, menu.json["code"]) == (422, "answer_too_large"), menu.text
