@@ -1,7 +1,7 @@
 """Sends what is to be sent: questions to addresses, and the reports that are due."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
@@ -13,7 +13,7 @@ from datasource.report import message
 from datasource.report.message import Envelope, Rendered
 from datasource.report.numbers import Report, report
 from datasource.report.settings import MailServer, ReportSettings
-from datasource.report.smtp import Away, Courier, Outcome
+from datasource.report.smtp import Away, Courier, Note, Outcome
 from datasource.store.connection import Connection
 
 log = logging.getLogger("chatkpi")
@@ -24,10 +24,11 @@ JOIN kpi_data.tenant_number AS number ON number.tenant_no = kept.tenant_no
 ORDER BY request.request_no
 """
 CLAIM = """
-INSERT INTO kpi_admin.report_mail (subscription_no, day)
-SELECT subscription_no, %s FROM kpi_admin.report_subscription
+INSERT INTO kpi_admin.report_mail (day, subscription_no)
+SELECT %s, subscription_no FROM kpi_admin.report_subscription
 WHERE subscription_no = %s FOR KEY SHARE
-ON CONFLICT DO NOTHING
+ON CONFLICT (subscription_no, day) DO UPDATE SET handed_over_at = clock_timestamp(), times = 2
+WHERE report_mail.broken_off AND report_mail.times = 1
 """
 ACCEPTED = """
 UPDATE kpi_admin.report_mail SET accepted_at = clock_timestamp()
@@ -38,6 +39,9 @@ INSERT INTO kpi_admin.report_mail (day, subscription_no, refused)
 SELECT %s, subscription_no, %s FROM kpi_admin.report_subscription
 WHERE subscription_no = %s FOR KEY SHARE
 ON CONFLICT (subscription_no, day) DO UPDATE SET refused = excluded.refused
+"""
+BROKEN_OFF = """
+UPDATE kpi_admin.report_mail SET broken_off = true WHERE day = %s AND subscription_no = %s
 """
 NOT_TAKEN = "DELETE FROM kpi_admin.report_mail WHERE day = %s AND subscription_no = %s"
 CLAIM_QUESTION = """
@@ -98,7 +102,7 @@ class Tally:
             setattr(self, kind, getattr(self, kind) + 1)
         elif outcome is Outcome.REFUSED:
             self.refused += 1
-        elif outcome is Outcome.LATER:
+        elif outcome in (Outcome.LATER, Outcome.BROKEN_OFF):
             self.later += 1
 
 
@@ -177,12 +181,10 @@ class _Run:
             request.request_no,
             is_subscribed=request.is_subscribed,
         )
-        claim = self._noting(CLAIM_QUESTION, request.request_no)
-        outcome, _ = self._courier.hand_over(mail, request.address, claim)
+        note = self._note(CLAIM_QUESTION, QUESTION_NOT_TAKEN, request.request_no)
+        outcome, _ = self._courier.hand_over(mail, request.address, note)
         if outcome is Outcome.REFUSED:
-            claim()
-        elif outcome is Outcome.LATER:
-            self._connection.execute(QUESTION_NOT_TAKEN, [request.request_no])
+            note.claim()
         return outcome
 
     def send(self, due: Due, rendered: Rendered, about: Report) -> Outcome:
@@ -191,13 +193,14 @@ class _Run:
         board = message.dashboard(envelope, about, due.starts, due.ends)
         mail = message.daily(rendered, envelope, board, due.subscription_no, due.day)
         which = (due.day, due.subscription_no)
-        outcome, words = self._courier.hand_over(mail, due.address, self._noting(CLAIM, *which))
+        note = self._note(CLAIM, NOT_TAKEN, *which)
+        outcome, words = self._courier.hand_over(mail, due.address, note)
         if outcome is Outcome.ACCEPTED:
             self._connection.execute(ACCEPTED, which)
         elif outcome is Outcome.REFUSED:
             self._connection.execute(REFUSED, [due.day, words, due.subscription_no])
-        elif outcome is Outcome.LATER:
-            self._connection.execute(NOT_TAKEN, which)
+        elif outcome is Outcome.BROKEN_OFF:
+            self._connection.execute(BROKEN_OFF, which)
         return outcome
 
     def _envelope(
@@ -206,6 +209,9 @@ class _Run:
         url, grafana = self._settings.url, self._settings.grafana
         return Envelope(self._server.sender, address, language, url, grafana, datasource, stop)
 
-    def _noting(self, statement: LiteralString, *parameters: object) -> Callable[[], bool]:
-        """Return what notes a mail as handed over, and says whether nobody had noted it before."""
-        return lambda: self._connection.execute(statement, parameters).rowcount == 1
+    def _note(self, claim: LiteralString, withdraw: LiteralString, *which: object) -> Note:
+        """Return what notes a mail by two statements: its claim, and what withdraws that."""
+        return Note(
+            lambda: self._connection.execute(claim, which).rowcount == 1,
+            lambda: self._connection.execute(withdraw, which),
+        )

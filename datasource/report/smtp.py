@@ -1,8 +1,9 @@
-"""Hands mails over to a mail server, so that one which may have arrived is never sent again.
+"""Hands mails over to a mail server, each once.
 
 A mail counts for the server from its last line on, a single point. Until then it can be sent again
-whatever happens. So the sender is told just before that line, and what happens after it is final,
-unless the server itself says that it did not take the mail.
+whatever happens. So the mail is claimed just before that line, and what happens after it is final
+unless the server says that it did not take the mail, or breaks off without a word. By RFC 5321
+(4.2.5) the mail is the server's only once it has said so.
 """
 
 import re
@@ -11,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from email.message import EmailMessage
 from enum import Enum
 from types import TracebackType
@@ -18,17 +20,35 @@ from types import TracebackType
 from datasource.report.settings import MailServer
 
 SECONDS = 30.0  # for each answer of the server
+# For the answer to a mail's last line, by RFC 5321 (4.5.3.2.6): some servers look through it first.
+SECONDS_TO_TAKE = 600.0
 GO_AHEAD, CLOSING = 354, 421
 POINT_FIRST = re.compile(rb"^\.", re.MULTILINE)
 
 
 class Outcome(Enum):
-    """What became of a mail: taken, refused for good or for now, or another had handed it over."""
+    """What became of a mail.
+
+    Taken, refused for good or for now; the server broke off where it should have answered to the
+    last line; or another had handed the mail over.
+    """
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     LATER = "later"
+    BROKEN_OFF = "broken off"
     TAKEN_OVER = "taken over"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What notes for good that a mail is handed over.
+
+    claim: does so, and returns whether nobody else had; withdraw: takes back what `claim` noted.
+    """
+
+    claim: Callable[[], bool]
+    withdraw: Callable[[], object]
 
 
 class Away(Exception):
@@ -56,24 +76,20 @@ class Courier:
                 self._connection.quit()
         self._drop()
 
-    def hand_over(
-        self, mail: EmailMessage, address: str, claim: Callable[[], bool]
-    ) -> tuple[Outcome, str]:
+    def hand_over(self, mail: EmailMessage, address: str, note: Note) -> tuple[Outcome, str]:
         """Send a mail; return what became of it, and the server's words.
 
-        `claim` is called just before the last line: it notes, for good, that the mail is handed
-        over, and returns whether nobody else had done so. Raises Away when the server is lost,
-        before the last line or after it: then the note says that the mail may have arrived.
+        The mail is claimed just before its last line, so that nobody else sends it; the claim is
+        withdrawn when the server says that it may take it later. Raises Away when the server is
+        lost before the last line, or does not answer to it in time: then the mail may arrive.
         """
         try:
-            return self._hand_over(mail, address, claim)
+            return self._hand_over(mail, address, note)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             self._drop()
             raise Away(_words(error)) from None
 
-    def _hand_over(
-        self, mail: EmailMessage, address: str, claim: Callable[[], bool]
-    ) -> tuple[Outcome, str]:
+    def _hand_over(self, mail: EmailMessage, address: str, note: Note) -> tuple[Outcome, str]:
         connection = self._connection = self._connection or self._opened()
         code, said = connection.mail(self._server.sender)
         if code >= 400:
@@ -87,11 +103,28 @@ class Courier:
         if code != GO_AHEAD:
             raise smtplib.SMTPDataError(code, said)
         connection.send(POINT_FIRST.sub(b"..", mail.as_bytes()))
-        if not claim():
+        if not note.claim():
             self._drop()  # without its last line the server forgets the mail
             return Outcome.TAKEN_OVER, ""
-        connection.send(b".\r\n")
-        code, said = connection.getreply()
+        outcome, words = self._end(connection)
+        if outcome is Outcome.LATER:
+            note.withdraw()
+        return outcome, words
+
+    def _end(self, connection: smtplib.SMTP) -> tuple[Outcome, str]:
+        """Send the last line of a mail; return what became of it."""
+        assert connection.sock
+        connection.sock.settimeout(SECONDS_TO_TAKE)
+        try:
+            connection.send(b".\r\n")
+            code, said = connection.getreply()
+        except smtplib.SMTPServerDisconnected as error:
+            # smtplib says of an answer that does not come that the connection has closed.
+            if isinstance(error.__context__, TimeoutError):
+                raise
+            self._drop()
+            return Outcome.BROKEN_OFF, _words(error)
+        connection.sock.settimeout(SECONDS)
         return (Outcome.ACCEPTED, "") if code < 400 else self._not_taken(code, said)
 
     def _not_taken(self, code: int, said: bytes) -> tuple[Outcome, str]:

@@ -28,13 +28,16 @@ CREATE TABLE IF NOT EXISTS kpi_admin.report_subscription (
     UNIQUE (tenant_no, experience, address)
 );
 -- The mails about a local day. A row is there before the mail server is told that the mail is complete, so that no mail
--- goes out twice. One that has neither answer was on its way when something was killed: it may have arrived.
+-- goes out twice. One that has neither answer was on its way when something was killed: it may have arrived. Where the
+-- server broke off in place of an answer, the mail is handed over a second time and no more.
 CREATE TABLE IF NOT EXISTS kpi_admin.report_mail (
     subscription_no bigint NOT NULL REFERENCES kpi_admin.report_subscription ON DELETE CASCADE,
     day date NOT NULL,
     handed_over_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     accepted_at timestamptz,            -- the mail server took it
     refused text,                       -- or what it said in refusing it for good
+    broken_off boolean NOT NULL DEFAULT false,          -- or it broke off
+    times smallint NOT NULL DEFAULT 1,  -- how often the mail was handed over
     PRIMARY KEY (subscription_no, day)
 );
 -- When a reporter last looked, and since when the mail server has been in trouble.
@@ -194,6 +197,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         AND NOT EXISTS (
             SELECT FROM kpi_admin.report_mail AS m
             WHERE m.subscription_no = s.subscription_no AND m.day = today.date - 1
+                AND NOT (m.broken_off AND m.times = 1)
         )
     ORDER BY n.tenant, s.experience, s.language, s.subscription_no
 $$;

@@ -4,6 +4,7 @@
 killed: each mail that it takes is a file in the folder.
 """
 
+import asyncio
 import sys
 import time
 from collections import Counter
@@ -20,12 +21,14 @@ class Mailbox:
     """What a mail server does with each step; tests replace the answers, or have a step break off.
 
     `answers`: by step (`mail`, `rcpt`, `data`, `end`) what it says in place of 250. `breaks`: the
-    steps at which it hangs up without a word, once each. `taken`: the mails that it took.
+    steps at which it hangs up without a word, once each. `seconds`: how long it thinks before it
+    says that it took a mail. `taken`: the mails that it took.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
         self.breaks: list[str] = []
+        self.seconds = 0.0
         self.taken: list[EmailMessage] = []
         self.to: list[str] = []
 
@@ -60,6 +63,7 @@ class Mailbox:
         if said := self._step("data", server):
             return said
         self.keep(envelope)
+        await asyncio.sleep(self.seconds)
         return self._step("end", server) or "250 OK"
 
     def keep(self, envelope: Any) -> None:
@@ -94,8 +98,6 @@ class _Files(Mailbox):
 
 
 def main() -> None:
-    import asyncio
-
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

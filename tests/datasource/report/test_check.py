@@ -41,10 +41,13 @@ def test_a_mail_server_that_is_away(office: Office) -> None:
     assert wrong(office) == ""
 
 
-def test_mails_in_doubt_mails_refused_and_tokens_that_are_gone(office: Office) -> None:
+def test_mails_in_doubt_mails_refused_and_tokens_that_are_gone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasource.report.smtp.SECONDS_TO_TAKE", 0.1)
     office.subscribe("ann@example.org", "bob@example.org")
     office.box.answers = {"bob@example.org": "550 5.1.1 unknown"}
-    office.box.breaks = ["end"]
+    office.box.seconds = 1.0
     with pytest.raises(Away):
         office.send()
     office.send()

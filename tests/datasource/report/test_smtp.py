@@ -14,11 +14,12 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from datasource.report.message import Envelope, question
 from datasource.report.settings import MailServer
-from datasource.report.smtp import Away, Courier, Outcome
+from datasource.report.smtp import Away, Courier, Note, Outcome
 from datasource.store.errors import StoreError
 from tests.datasource.report.mailbox import Mailbox
 
 Listening = Callable[..., tuple[Mailbox, MailServer]]
+NOBODY_ELSE = Note(claim=lambda: True, withdraw=lambda: None)
 NAMES = {"tenant": "Ámo", "experience": "Quiz"}
 
 
@@ -26,7 +27,7 @@ def sent(server: MailServer) -> tuple[Outcome, str]:
     envelope = Envelope(server.sender, "ann@example.org", "en", "https://kpi.example", "", "", "")
     mail = question(envelope, NAMES, "link", 1, is_subscribed=False)
     with Courier(server) as courier:
-        return courier.hand_over(mail, "ann@example.org", lambda: True)
+        return courier.hand_over(mail, "ann@example.org", NOBODY_ELSE)
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_lines_that_begin_with_a_point_arrive(listening: Listening) -> None:
     mail.clear_content()
     mail.set_content(".\n..\n.a\n")
     with Courier(server) as courier:
-        courier.hand_over(mail, "ann@example.org", lambda: True)
+        courier.hand_over(mail, "ann@example.org", NOBODY_ELSE)
     assert str(box.taken[0].get_content()).splitlines() == [".", "..", ".a"]
 
 
