@@ -7,7 +7,7 @@ from datasource.grafana.looks import bands, link, organized, override, palette
 from datasource.grafana.panels.base import Panel, jq_words, links
 from datasource.grafana.panels.tables import HIDDEN, OPTIONS, column
 from datasource.grafana.panels.tiles import OPTIONS as TILE
-from datasource.grafana.panels.tiles import none_said, tinted
+from datasource.grafana.panels.tiles import tinted, unanswered
 from datasource.grafana.question import (
     SOURCE,
     VALUE,
@@ -127,8 +127,8 @@ class ModuleTiles(Panel):
             [target(asked, [VALUE])],
             title="${shown:text}",
             options=TILE,
-            fields=tinted(scene, palette().tints["other"]),
-            overrides=[none_said(scene)],
+            fields=unanswered(scene),
+            overrides=[tinted(scene, palette().tints["other"])],
             links=links(scene, [SHOWN], asked),
         ) | {"repeat": "shown", "repeatDirection": "h", "maxPerRow": 4}
 

@@ -53,20 +53,25 @@ DIFFERENCE = [
 ]
 
 
-def tinted(scene: Scene, tints: Bands) -> Json:
-    """Return the fields' properties that put numbers on tints.
+def unanswered(scene: Scene) -> Json:
+    """Return the fields' properties that Grafana shows without an answer.
 
-    What Grafana shows without an answer does not claim that there is no number.
+    They do not claim that there is no number, and have no colour that means one.
     """
-    tinted_bands = bands({start: tint(colour) for start, colour in tints.items()})
-    return {**tinted_bands, "noValue": scene.words["unknown"]}
+    return {**plain_tint(), "noValue": scene.words["unknown"]}
 
 
-def none_said(scene: Scene) -> Json:
-    """Return the override that says, of every field of an answer, when there is no number."""
+def tinted(scene: Scene, tints: Bands) -> Json:
+    """Return the override that puts an answer's numbers on tints, and says when it has none."""
     nothing = {"text": scene.words["none"], "color": tint(palette().tints["other"]["base"])}
     special = {"type": "special", "options": {"match": "null", "result": nothing}}
-    return override(".*", {"mappings": [special]}, by="byRegexp")
+    colours = bands({start: tint(colour) for start, colour in tints.items()})
+    return override(".*", {"mappings": [special], **colours}, by="byRegexp")
+
+
+def plain_tint() -> Json:
+    """Return the colouring that means nothing."""
+    return bands({"base": tint(palette().tints["other"]["base"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +89,13 @@ class Tile(Panel):
     def build(self, scene: Scene) -> Json:  # noqa: D102
         words = scene.words
         is_score = words.catalog.kpis[self.kpi].counting == "score"
-        overrides = [none_said(scene)]
+        overrides = [tinted(scene, palette().tint(self.kpi))]
         options = OPTIONS | {"showPercentChange": not is_score}
         if is_score:
             options |= {"textMode": "value_and_name", "text": {"valueSize": 30, "titleSize": 12}}
             overrides += [
                 override("value", {"displayName": words.title(self.kpi)}),
-                override("difference", {"displayName": words["difference"], **signed()}),
+                override("difference", {"displayName": words["difference"], **plain_tint()}),
             ]
         asked = self.target(scene)
         made = self.made(
@@ -99,7 +104,7 @@ class Tile(Panel):
             [asked],
             about=f"{words.about(self.kpi)}\n\n{words['compared']}",
             options=options,
-            fields=tinted(scene, palette().tint(self.kpi)),
+            fields=unanswered(scene),
             overrides=overrides,
             transformations=[*columns_of(self.kpi), *(DIFFERENCE if is_score else CHANGE)],
             links=links(scene, [self.kpi], self.question(scene)),
@@ -145,11 +150,6 @@ def columns_of(kpi: str) -> list[Json]:
     ]
 
 
-def signed() -> Json:
-    """Return the look of a difference: no tint of its own."""
-    return bands({"base": tint(palette().tints["other"]["base"])})
-
-
 @dataclass(frozen=True, kw_only=True)
 class AsOf(Panel):
     """The newest event in the numbers, and in words how far they are behind what was loaded."""
@@ -168,7 +168,7 @@ class AsOf(Panel):
                 target(waiting, numbers("minutes"), ref="B", jq=minutes),
             ],
             about=words["as_of_about"],
-            fields={"noValue": words["no_answer"]},
+            fields={"noValue": words["no_answer"], **bands(palette().bands["no_answer"])},
             options=OPTIONS
             | {
                 "colorMode": "value",

@@ -14,7 +14,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from datasource.catalog import DIMS
 from datasource.grafana import check, write
 from datasource.grafana.alerts import alerts
+from datasource.grafana.looks import palette, tint
 from datasource.grafana.opened import in_text
+from datasource.grafana.words import shared_texts
 from tests.datasource.grafana.boards import (
     BOARDS,
     BY_UID,
@@ -294,3 +296,23 @@ def test_bars_start_at_zero() -> None:
         config = panel["fieldConfig"]
         found = [one for over in config["overrides"] for one in over["properties"]]
         assert config["defaults"].get("min") == 0 or {"id": "min", "value": 0} in found
+
+
+@pytest.mark.parametrize("words", ["unknown", "no_answer"])
+def test_what_is_shown_without_an_answer_claims_nothing(words: str) -> None:
+    """Grafana then takes the properties of all fields: no tint of a KPI, nothing green."""
+    text = shared_texts()[words]
+    colours = {
+        "unknown": tint(palette().tints["other"]["base"]),
+        "no_answer": palette().bands["no_answer"]["base"],
+    }
+    found = [
+        panel["fieldConfig"]["defaults"]
+        for board in BOARDS.values()
+        for panel in shown(board)
+        if panel["fieldConfig"]["defaults"].get("noValue") in (text.en, text.nl)
+    ]
+    assert found
+    for defaults_of_panel in found:
+        [step] = defaults_of_panel["thresholds"]["steps"]
+        assert step == {"color": colours[words], "value": None}
