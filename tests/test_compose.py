@@ -32,6 +32,8 @@ TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 KEYS = "/run/chatkpi"
+# Docker Compose as a program of its own, or as Docker's plugin; `config` needs no engine.
+PROGRAMS = (["docker-compose"], ["docker", "compose"])
 Json = dict[str, Any]
 
 
@@ -70,6 +72,22 @@ def in_order() -> list[str]:
         assert ready, left
         found += ready
     return found
+
+
+def docker_compose() -> list[str]:
+    """Return what runs Docker Compose here; skip the test where there is none."""
+    for program in PROGRAMS:
+        if shutil.which(program[0]):
+            tried = subprocess.run([*program, "version"], capture_output=True, timeout=60)
+            if tried.returncode == 0:
+                return program
+    pytest.skip("there is no docker compose")
+
+
+@pytest.mark.parametrize("given", [{}, {"CHATKPI_SMTP_HOST": "mail.example"}])
+def test_docker_compose_reads_the_file(given: dict[str, str]) -> None:
+    command = [*docker_compose(), "-f", TOP / "docker-compose.yml", "config", "--quiet"]
+    subprocess.run(command, check=True, env=os.environ | given, timeout=60)
 
 
 def test_it_starts_without_a_variable_being_set() -> None:
