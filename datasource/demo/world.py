@@ -114,7 +114,7 @@ def _add_experiences(made: Cast, tenant: Tenant, add: Add) -> None:
                 "module",
                 id=module,
                 experience=ident,
-                name=kind.replace("_", " ").capitalize(),
+                name=WORLD["module_names"].get(kind, kind.replace("_", " ").capitalize()),
                 module_type=kind,
                 position=position,
                 **fork,

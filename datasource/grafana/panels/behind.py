@@ -22,6 +22,7 @@ from datasource.grafana.question import (
 from datasource.grafana.scene import Scene
 
 PAGE, PAGES = 1000, 100
+WRAPPED = {"cellOptions": {"type": "auto", "wrapText": True}}
 # Leaves out what narrows nothing.
 NARROWED = f'map(select(.values != {ALL}) | {{dim, value: (.values | join(", "))}})'
 RANGE = "${__from:date:YYYY-MM-DD HH:mm} – ${__to:date:YYYY-MM-DD HH:mm}"
@@ -94,7 +95,7 @@ class Hits(Panel):
                 override("contact", column(words["contact"], 110)),
                 override("conversation", column(words["conversation"], 120)),
                 override("amount", column(words["amount"], 80, unit="locale")),
-                override("details", column(words["details"])),
+                override("details", column(words["details"], custom=WRAPPED)),
             ],
             transformations=[
                 organized("time", "kind", "amount", "details", "id", "contact", "conversation")
