@@ -124,7 +124,9 @@ def _list_tokens(given: Namespace) -> None:
     with connect(autocommit=True) as connection:
         for known in tokens.listed(connection):
             sees = "all tenants" if known.tenants is None else ", ".join(known.tenants)
-            times = f"expires {known.expires_at}\trevoked {known.revoked_at}"
+            times = f"expires {known.expires_at or 'never'}"
+            if known.revoked_at:
+                times += f"\trevoked {known.revoked_at}"
             print(f"{known.name}\t{sees}\t{times}")
 
 

@@ -5,6 +5,7 @@ and no thread. This module is imported before gevent has replaced what blocks, s
 imports must not import psycopg, which looks at that once.
 """
 
+import logging
 import os
 import resource
 import time
@@ -42,6 +43,12 @@ OPEN_FILES = 65536  # each connection is one
 # Few, so that the processes share what arrives; more than one, so that a crowd of new clients is
 # not let in one by one, each after a turn of all that is being done.
 ACCEPTED_AT_ONCE = 20
+
+
+def when_ready(server: Any) -> None:
+    """Log where the server listens, when it does."""
+    addresses = ", ".join(map(str, server.LISTENERS))
+    logging.getLogger("chatkpi").info("serving on %s", addresses)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]

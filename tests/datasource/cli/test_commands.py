@@ -5,8 +5,12 @@ import gzip
 import io
 import json
 import re
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -419,7 +423,9 @@ def test_tokens(fresh: Run) -> None:
     assert token.strip() not in fresh("token", "list")[1]
     assert fresh("token", "revoke", "one")[0] == 0
     assert fresh("token", "revoke", "one")[0] == 1
-    assert "one\tnot yet loaded" in fresh("token", "list")[1]
+    one, two = fresh("token", "list")[1].splitlines()
+    assert one.startswith("one\tnot yet loaded\texpires never\trevoked 2")
+    assert two == "two\tall tenants\texpires 2099-01-01 00:00:00+00:00"
 
 
 def test_login_tie(fresh: Run) -> None:
@@ -433,11 +439,27 @@ def test_login_tie(fresh: Run) -> None:
 
 
 def test_serve_says_that_its_port_is_taken(fresh: Run) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, _, err = fresh("serve", "--port", taken.getsockname()[1])
     assert code == 1 and "in use" in err and err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("fresh")
+def test_serve_says_where_it_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from datasource.cli import main; raise SystemExit(main())"]
+    with (
+        subprocess.Popen(
+            [*command, "serve", "--port", str(port)], stderr=subprocess.PIPE, text=True
+        ) as server,
+        closing(server.stderr) as said,
+    ):
+        try:
+            message = json.loads(said.readline())["message"]
+        finally:
+            server.terminate()
+    assert message == f"serving on http://127.0.0.1:{port}"
 
 
 def test_the_owner_is_no_superuser(filled: Run) -> None:
