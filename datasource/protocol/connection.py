@@ -39,11 +39,12 @@ class Connection:
     """What gunicorn sees of a socket: reads and writes that end at the limits.
 
     It is made silent. The first byte begins a request's head, `begin` its body and its answer,
-    `rest` the silence before the next request.
+    `rest` the silence before the next request. `is_receiving`: its client is waited for, to send.
     """
 
     def __init__(self, client: Any, settings: Settings) -> None:
         self.phase = Phase.SILENT
+        self.is_receiving = False
         self._socket = client
         self._settings = settings
         self._head_bytes = 0
@@ -87,6 +88,7 @@ class Connection:
         left = self._read_until - monotonic()
         if left <= 0 and self.phase is not Phase.SILENT:
             raise TooSlow
+        self.is_receiving = True
         try:
             self._socket.settimeout(max(0.001, left))
             data: bytes = self._socket.recv(size)
@@ -96,6 +98,8 @@ class Connection:
             raise TooSlow from None
         except OSError as trouble:
             raise _lost() from trouble
+        finally:
+            self.is_receiving = False
         self._count(data)
         return data
 
@@ -132,7 +136,7 @@ class Connection:
     send = sendall
 
     def hang_up(self) -> None:
-        """End a connection that waits for a request: its reader finds nothing more to read."""
+        """End a connection that waits for its client: its reader finds nothing more to read."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 

@@ -31,6 +31,9 @@ graceful_timeout = 5
 limit_request_line = 8190
 keepalive = KEEPALIVE_SECONDS
 control_socket_disable = True
+# By default a client on this machine, such as a proxy, may say by a header SCRIPT_NAME how much of
+# a path is not to count: then a path that the proxy lets pass could lead to one that it does not.
+forwarder_headers = ""
 loglevel = "warning"
 LEVEL = os.environ.get("CHATKPI_LOG", "info").upper()
 logconfig_dict = {
@@ -59,7 +62,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         os.environ["CHATKPI_WORKERS"] = str(self.cfg.workers)
         self._settings = Settings.of_environment()
         self._connections: set[Connection] = set()
-        # Those between two requests, or in a head: the one that has been so for longest first.
+        # Those whose request has not arrived, or not all of it: the longest waiting one first.
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         files = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
@@ -98,10 +101,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """Serve a connection. When there are too many, the longest waiting one gives way."""
         connection = Connection(client, self._settings)
         if len(self._connections) >= self._settings.clients:
-            if not self._waiting:
+            longest = next((one for one in self._waiting if one.is_receiving), None)
+            if not longest:
                 refusal = ApiError(429, "busy", "Too many clients are connected.", RETRY)
                 return self._refuse(connection, refusal)
-            self._waiting.popitem(last=False)[0].hang_up()
+            del self._waiting[longest]
+            longest.hang_up()
         self._connections.add(connection)
         self._waiting[connection] = None
         try:
@@ -112,7 +117,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def handle_request(self, listener_name: str, req: Any, sock: Any, addr: Any) -> None:
         """Have the application answer a request. Raises StopIteration to close the connection."""
-        self._waiting.pop(sock, None)
+        if _is_read(req):
+            self._waiting.pop(sock, None)
         sock.begin(is_chunked=isinstance(req.body.reader, ChunkedReader))
         response, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
         environ["wsgi.multithread"] = True
@@ -120,6 +126,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             response.force_close()
 
         def start_response(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            self._waiting.pop(sock, None)
             if not _is_read(req):
                 response.force_close()  # where the next request begins is not known
             return response.start_response(status, headers, *more)

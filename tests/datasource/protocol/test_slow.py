@@ -218,6 +218,25 @@ def test_the_longest_waiting_client_gives_way(client: Client, tmp_path: Path) ->
             assert first.recv(1) == b"" and second.fileno() and third.fileno()
 
 
+@pytest.mark.parametrize("path", ["/rows", "/session"])
+def test_who_does_not_send_a_body_gives_way(client: Client, tmp_path: Path, path: str) -> None:
+    """It takes no valid token to announce a body."""
+    more = {"Content_Length": "100", "Authorization": "Bearer x"}
+    if path == "/session":
+        more["Content_Type"] = "application/x-www-form-urlencoded"
+    with (
+        serving(client.url, tmp_path / "log", CHATKPI_CLIENTS="3") as server,
+        contextlib.ExitStack() as open_ones,
+    ):
+        slow = [
+            open_ones.enter_context(stalled(server, request(path, b"t", **more))) for _ in "123"
+        ]
+        time.sleep(0.5)
+        assert server.send(request("/health"))[0] == b"HTTP/1.1 200 OK"
+        assert slow[0].recv(100).startswith(b"HTTP/1.1 4")
+        assert value(server, client.headers) == 7
+
+
 def test_questions_of_one_token_hold_up_no_other(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

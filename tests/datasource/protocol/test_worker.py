@@ -81,6 +81,12 @@ def test_a_body_has_at_most_a_mebibyte(server: Server, client: Client) -> None:
         assert json.loads(body)["code"] == "too_large"
 
 
+def test_no_header_changes_the_path(server: Server) -> None:
+    """A proxy that keeps /metrics from strangers would let this pass."""
+    asked = request("/docs/metrics", SCRIPT_NAME="/docs").replace(b"SCRIPT-NAME", b"SCRIPT_NAME")
+    assert server.send(asked)[0] == b"HTTP/1.1 404 There is no such path."
+
+
 def test_a_line_for_each_request(client: Client, tmp_path: Path) -> None:
     with serving(client.url, tmp_path / "log") as server:
         status, headers, body = server.send(post(client, X_Request_Id="mine-1"))
