@@ -30,6 +30,9 @@ BYTE_ORDER_MARK = "\ufeff"  # by which Excel sees that a file is UTF-8
 # Columns that are milliseconds since 1970.
 TIMES = {"time"}.union(*(known.times for known in LISTS.values()))
 is_formula = re.compile(r"\s*[=+\-@\t\r]").match
+# Where lists are separated by semicolons, Excel begins a cell at one within a text, and a row at a
+# line break. What begins with a sign, a smiley or a bullet say, is harmless unless it calls something.
+INNER_FORMULA = re.compile(r"([;\r\n][^\S\r\n]*+)(?=[=@]|[+\-][^;\r\n]*[(!|])")
 
 
 def export(
@@ -100,5 +103,8 @@ def lines(columns: list[str], rows: Iterable[dict[str, Any]], zone: str) -> Iter
 
 
 def harmless(cell: object) -> object:
-    """Return a cell that no spreadsheet runs as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
+    """Return a cell that no spreadsheet runs as a formula, nor a part of it."""
+    if not isinstance(cell, str):
+        return cell
+    cell = INNER_FORMULA.sub(r"\1'", cell)
+    return f"'{cell}" if is_formula(cell) else cell

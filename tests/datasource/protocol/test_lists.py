@@ -11,6 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from datasource.catalog import DIMS
+from datasource.protocol.export import harmless
 from tests.conftest import Databases
 from tests.datasource.protocol.client import MARCH, Client, served
 from tests.oracle.random_records import tenants
@@ -263,6 +264,29 @@ def test_export_of_answers(client: Client) -> None:
     ]
     assert len(lines(client, f"nps_answers.csv?{march}")) == 3
     assert len(lines(client, f"nps_answers.csv?{march}&segment=passives")) == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1", "'=1"),
+        ("x;=1+1;y", "x;'=1+1;y"),
+        ("x; \t@SUM(1);+a!b", "x; \t'@SUM(1);'+a!b"),
+        ("x\n=1\r\n-cmd|' /C calc'!A0", "x\n'=1\r\n'-cmd|' /C calc'!A0"),
+        ("good;-) and ;-D\n- a point\n+1", "good;-) and ;-D\n- a point\n+1"),
+        ("a=1, b=2", "a=1, b=2"),
+        (-1, -1),
+        (None, None),
+        (";" * 500_000, ";" * 500_000),
+        ("; " * 500_000, "; " * 500_000),
+        (";" + " " * 500_000, ";" + " " * 500_000),
+        (";+" * 500_000, ";+" * 500_000),
+    ],
+    ids=range(12),
+)
+def test_no_part_of_a_cell_is_a_formula(cell: object, written: object) -> None:
+    """Excel parts a file at semicolons and line breaks where a country separates lists by those."""
+    assert harmless(cell) == written
 
 
 def test_noted_values_are_those_of_the_slices(
