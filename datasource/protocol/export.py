@@ -31,7 +31,7 @@ BYTE_ORDER_MARK = "\ufeff"  # by which Excel sees that a file is UTF-8
 TIMES = {"time"}.union(*(known.times for known in LISTS.values()))
 is_formula = re.compile(r"\s*[=+\-@\t\r]").match
 # Where lists are separated by semicolons, Excel begins a cell at one within a text, and a row at a
-# line break. What begins with a sign, a smiley or a bullet say, is harmless unless it calls something.
+# line break. What begins with a sign, such as a smiley or a bullet, does harm by a call only.
 INNER_FORMULA = re.compile(r"([;\r\n][^\S\r\n]*+)(?=[=@]|[+\-][^;\r\n]*[(!|])")
 
 

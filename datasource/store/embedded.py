@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -143,8 +144,9 @@ def _start_keeper(home: Path, lock: int, throwaway: bool) -> subprocess.Popen[by
     program = [sys.executable, "-m", "datasource.store.keeper", str(home)]
     log = home / SERVER_LOG
     if log.exists():
+        log.chmod(0o600)  # an earlier version let others read it
         log.replace(log.with_suffix(".log.1"))
-    with log.open("wb") as output:
+    with open(log, "wb", opener=partial(os.open, mode=0o600)) as output:
         return subprocess.Popen(
             [*program, "throwaway"] if throwaway else program,
             cwd=Path(__file__).parents[2],  # where Python finds the module

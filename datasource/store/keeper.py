@@ -56,6 +56,9 @@ SETTINGS = {
     "timezone": "UTC",
     "random_page_cost": "1.1",
     "log_checkpoints": "off",
+    # What a statement is refused for is told to whoever sent it. In the log it would put ids and
+    # questions beside it, a line for every request without a valid token.
+    "log_min_messages": "log",
 }
 Account = dict[str, Any]  # what subprocess takes: the user and the surroundings of a program
 THROWAWAY = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}

@@ -100,6 +100,20 @@ def test_starts_and_has_its_settings(home: Path) -> None:
     assert (home / "data").stat().st_mode & 0o777 == 0o700
 
 
+def test_its_log_holds_no_records_and_is_nobody_elses(home: Path) -> None:
+    (home / embedded.SERVER_LOG).write_text("of an earlier version")
+    (home / embedded.SERVER_LOG).chmod(0o644)
+    with psycopg.connect(embedded.url(home), autocommit=True) as connection:
+        connection.execute("CREATE TABLE person (id text PRIMARY KEY)")
+        connection.execute("INSERT INTO person VALUES ('ann@example.com')")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("INSERT INTO person VALUES ('ann@example.com')")
+    for name in (embedded.SERVER_LOG, f"{embedded.SERVER_LOG}.1"):
+        assert (home / name).stat().st_mode & 0o777 == 0o600
+        assert "ann@" not in (home / name).read_text()
+    assert "ready to accept connections" in (home / embedded.SERVER_LOG).read_text()
+
+
 def test_processes_share_a_server_that_goes_with_the_last(home: Path) -> None:
     first, url = start_user(home)
     second, same = start_user(home)
