@@ -34,6 +34,7 @@ LAST_DAYS: Json = {"timeFrom": "8d", "hideTimeOverride": True}
 HALF_A_MONTH = "map(.time += 1296000000)"
 # The axis and the tooltip name months; else they have days such as 11/01.
 MONTH_NAMES = override("time", {"unit": "time:MMM YYYY"})
+MONTH_AXIS = 48  # pixels left of a chart: half of the first month's name stands there
 
 
 def drawn(**more: Any) -> Json:
@@ -184,7 +185,7 @@ class Months(Panel):
             "timeseries",
             [series_target(questions, jq=HALF_A_MONTH)],
             options=OPTIONS,
-            fields=drawn(),
+            fields=drawn(axisWidth=MONTH_AXIS),
             overrides=overrides,
             transformations=[organized("time", *questions)],
             links=links(scene, self.shown(scene), questions[self.kpi]),
@@ -221,7 +222,7 @@ class StackedMonths(Panel):
             "timeseries",
             [series_target(questions, jq=HALF_A_MONTH)],
             options=OPTIONS,
-            fields=drawn(),
+            fields=drawn(axisWidth=MONTH_AXIS),
             overrides=overrides,
             transformations=[organized("time", *questions)],
             links=links(scene, [self.kpi], by_kind) + links(scene, [self.benchmark], expected),
