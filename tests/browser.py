@@ -30,10 +30,11 @@ def program() -> str:
 
 @contextmanager
 def started() -> Iterator[Browser]:
-    """Start the browser."""
+    """Start the browser, for which names below `test` are of this machine."""
     path = program()
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        names = "--host-resolver-rules=MAP *.test 127.0.0.1"
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", names]
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()

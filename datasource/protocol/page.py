@@ -50,10 +50,16 @@ def page(asker: Asker, tenant: str | None) -> Response:
     )
 
 
-def rendered(content: Json | None, refused: str = "") -> Response:
-    """Return the page, or the form that asks for a token; scripts run by its nonce only."""
+def rendered(content: Json | None, refused: str = "", linked: str = "") -> Response:
+    """Return the page, or the form that asks for a token; scripts run by its nonce only.
+
+    `refused`: what was wrong with a token. `linked`: the one that a link has, to be confirmed.
+    """
     nonce = secrets.token_urlsafe(16)
-    answer = Response(render_template("page.html", page=content, nonce=nonce, refused=refused))
+    words = {"refused": refused, "linked": linked}
+    answer = Response(render_template("page.html", page=content, nonce=nonce, **words))
+    # Without a referrer to this server itself, its own form would come from the origin "null".
+    answer.headers["Referrer-Policy"] = "same-origin"
     answer.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

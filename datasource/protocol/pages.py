@@ -23,7 +23,7 @@ def register(app: Flask, access: Access) -> None:
 
 def _front(access: Access) -> Response:
     if "token" in request.args:
-        return _signed_in(access, request.args["token"])
+        return _by_link(access, request.args["token"])
     if not is_browser():
         return jsonify(name="chatkpi", version=__version__)
     if COOKIE not in request.cookies and "Authorization" not in request.headers:
@@ -59,6 +59,23 @@ def _session(access: Access) -> Response:
         return _asked_again(error)
 
 
+def _by_link(access: Access, token: str) -> Response:
+    """Sign in by a link; show the form with its token when nothing says on which site it was.
+
+    Over plain HTTP browsers do not say that, but for links to their own machine.
+    """
+    if "Sec-Fetch-Site" in request.headers or "Origin" in request.headers:
+        return _signed_in(access, token)
+    _check(access, token)
+    return page.rendered(None, linked=token)
+
+
+def _check(access: Access, token: str) -> None:
+    """Raise ApiError or psycopg.Error for a token that is not valid."""
+    with access.asking(tokens.digest(token)) as asker:
+        asker.check()
+
+
 def _signed_in(access: Access, token: str) -> Response:
     """Keep a valid token in the browser's cookie, and go to the front page.
 
@@ -68,8 +85,7 @@ def _signed_in(access: Access, token: str) -> Response:
     if _is_from_elsewhere():
         hint = "Open this server's own page, and give it the token there."
         raise ApiError(403, "foreign_origin", "Another site may not sign you in.", hint=hint)
-    with access.asking(tokens.digest(token)) as asker:
-        asker.check()
+    _check(access, token)
     answer = redirect("/", 303)
     secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
     answer.set_cookie(COOKIE, token, secure=secure, httponly=True, samesite="Strict")

@@ -104,7 +104,7 @@ def test_a_cookie_is_for_looking(client: Client) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     cookie = answer.headers["Set-Cookie"]
     assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Secure", "Path=/"))
-    answer = browser.get(f"/?token={token}")
+    answer = browser.get(f"/?token={token}", headers={"Sec-Fetch-Site": "none"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     assert "Secure" not in answer.headers["Set-Cookie"]
     assert b'name="token"' not in browser.get("/", headers=html).data
@@ -113,10 +113,18 @@ def test_a_cookie_is_for_looking(client: Client) -> None:
     refused(browser.get("/export/messages.csv", headers={"Authorization": "Bearer x"}), 401)
 
 
+def test_a_link_of_which_nothing_is_known_is_confirmed(client: Client) -> None:
+    token = client.headers["Authorization"].removeprefix("Bearer ")
+    answer = client.http.get(f"/?token={token}")
+    assert answer.status_code == 200 and "Set-Cookie" not in answer.headers
+    assert f'value="{token}"' in answer.text and 'action="/session"' in answer.text
+    refused(client.http.get("/?token=chatkpi_wrong"), 401)
+    assert client.http.post("/session", data={"token": token}).status_code == 303
+
+
 @pytest.mark.parametrize(
     "headers, status",
     [
-        ({}, 303),
         ({"Origin": "http://localhost"}, 303),
         ({"Origin": "https://LOCALHOST"}, 303),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "https://name.of.a.proxy"}, 303),

@@ -41,6 +41,25 @@ def sign_in(page: Page, place: Place) -> None:
     page.get_by_role("heading", level=1, name="Ámo").wait_for()
 
 
+def test_signing_in_over_plain_http_at_another_machine(place: Place) -> None:
+    """There browsers do not say from which site a request is, and of a link not even the origin."""
+    other_machine = place.url.replace("127.0.0.1", "kpi.test")
+    with opened(place.browser) as page:
+        sign_in(page, place._replace(url=other_machine))
+    with opened(place.browser) as page:
+        link = f'<a href="{other_machine}?token={place.token}">Numbers</a>'
+        page.route(
+            "http://evil.test/", lambda route: route.fulfill(body=link, content_type="text/html")
+        )
+        page.goto("http://evil.test/")
+        page.get_by_text("Numbers").click()
+        page.get_by_text("A link brought this token.").wait_for()
+        assert page.context.cookies() == [] and barriers(page) == []
+        page.get_by_role("button", name="Open").click()
+        page.get_by_role("heading", level=1, name="Ámo").wait_for()
+        assert place.token not in page.url
+
+
 def test_a_person_signs_in_and_reads_a_definition(place: Place) -> None:
     with opened(place.browser, wrong="401") as page:
         page.goto(place.url)
