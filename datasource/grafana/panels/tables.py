@@ -28,6 +28,7 @@ from datasource.grafana.words import BoardName, DimName, KpiId
 
 OPTIONS: Json = {"showHeader": True, "cellHeight": "sm"}
 HIDDEN: Json = {"custom": {"hidden": True}}  # for links, which see the fields of their row only
+USUAL_WIDTH = 120  # pixels of a column that is not fixed, in the narrowest table with several
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -225,9 +226,13 @@ class Groups(Panel):
             "mappings": worded(words, dim),
         }
         overrides = [override(dim, HIDDEN), *named(words, kpis, nothing="–")]
-        overrides += [
-            override(kpi, {"custom": {"minWidth": width_of(words.title(kpi))}}) for kpi in kpis
-        ]
+        for kpi in kpis:
+            width = width_of(words.title(kpi))
+            # The columns that are chosen, and the first one, fill what the others leave.
+            is_fixed = bool(self.kpis) and kpi != kpis[0] and width > USUAL_WIDTH
+            overrides.append(
+                override(kpi, {"custom": {"width" if is_fixed else "minWidth": width}})
+            )
         if self.opens:
             url = scene.url(self.opens, {dim: f"${{__data.fields.{dim}:percentencode}}"})
             named_dim["links"] = [link(words["open"], url)]
