@@ -122,6 +122,24 @@ def test_no_secret_is_in_the_environment() -> None:
                 assert not value or "/run/chatkpi/" in value, (name, variable)
 
 
+def test_no_password_is_in_the_list_of_processes(tmp_path: Path) -> None:
+    """All users of the machine see the arguments of a container's programs."""
+    script = interpolated(yaml.safe_load(TEXT), {})["configs"]["owner"]["content"]
+    (tmp_path / "database").mkdir()
+    (tmp_path / "database/owner").write_text("secret\n")
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\necho "$@"\ncat\n')
+    psql.chmod(0o755)
+    said = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script.replace(KEYS, str(tmp_path))],
+        env={"PATH": f"{tmp_path}:{os.defpath}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "CREATE ROLE chatkpi LOGIN" in said and "secret" not in said
+
+
 def test_a_service_sees_the_keys_it_needs_and_no_other() -> None:
     seen = {
         name: sorted(
