@@ -43,7 +43,15 @@ ON CONFLICT (subscription_no, day) DO UPDATE SET refused = excluded.refused
 BROKEN_OFF = """
 UPDATE kpi_admin.report_mail SET broken_off = true WHERE day = %s AND subscription_no = %s
 """
-NOT_TAKEN = "DELETE FROM kpi_admin.report_mail WHERE day = %s AND subscription_no = %s"
+# That it was handed over before, and broken off, stays noted: once more is all it gets.
+NOT_TAKEN = """
+WITH which AS (SELECT %s::date AS day, %s::bigint AS subscription_no), once_more AS (
+    UPDATE kpi_admin.report_mail AS mail SET times = 1 FROM which
+    WHERE mail.day = which.day AND mail.subscription_no = which.subscription_no AND mail.times = 2
+)
+DELETE FROM kpi_admin.report_mail AS mail USING which
+WHERE mail.day = which.day AND mail.subscription_no = which.subscription_no AND mail.times = 1
+"""
 CLAIM_QUESTION = """
 UPDATE kpi_admin.report_request SET handed_over_at = clock_timestamp()
 WHERE request_no = %s AND handed_over_at IS NULL

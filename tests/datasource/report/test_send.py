@@ -144,6 +144,19 @@ def test_a_mail_server_that_always_breaks_off_gets_a_mail_twice_at_most(office: 
     assert len({mail["Message-ID"] for mail in office.box.taken}) == 1
 
 
+def test_a_mail_that_was_broken_off_and_put_off_goes_out_once_more_and_no_more(
+    office: Office,
+) -> None:
+    office.subscribe("ann@example.org")
+    office.box.breaks = ["end"]  # it keeps the mail, and never says so
+    assert office.send() == Tally(later=1)
+    office.box.answers = {"data": "450 4.2.0 not now"}
+    assert [office.send() for _ in range(2)] == [Tally(later=1)] * 2
+    office.box.answers, office.box.breaks = {}, ["end"]
+    assert [office.send() for _ in range(2)] == [Tally(later=1), Tally()]
+    assert office.box.per_address() == {"ann@example.org": 2}
+
+
 def test_a_mail_whose_last_line_has_no_answer_is_never_sent_again(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
