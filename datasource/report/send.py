@@ -39,6 +39,7 @@ INSERT INTO kpi_admin.report_mail (day, subscription_no, refused)
 SELECT %s, subscription_no, %s FROM kpi_admin.report_subscription
 WHERE subscription_no = %s FOR KEY SHARE
 ON CONFLICT (subscription_no, day) DO UPDATE SET refused = excluded.refused
+WHERE report_mail.accepted_at IS NULL
 """
 BROKEN_OFF = """
 UPDATE kpi_admin.report_mail SET broken_off = true WHERE day = %s AND subscription_no = %s

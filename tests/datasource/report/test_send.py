@@ -170,8 +170,12 @@ def test_a_mail_whose_last_line_has_no_answer_is_never_sent_again(
     assert office.box.per_address() == {"ann@example.org": 1}
 
 
-def test_one_that_is_put_off_leaves_what_another_reporter_has_sent(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("said", "tally"),
+    [("450 4.2.0 not now", Tally(later=1)), ("550 5.7.1 too many", Tally(refused=1))],
+)
+def test_one_that_is_not_taken_leaves_what_another_reporter_has_sent(
+    office: Office, monkeypatch: pytest.MonkeyPatch, said: str, tally: Tally
 ) -> None:
     def meanwhile(connection: Connection, tenant: str, experience: str, day: date) -> Report:
         connection.execute(
@@ -182,9 +186,9 @@ def test_one_that_is_put_off_leaves_what_another_reporter_has_sent(
         return report(connection, tenant, experience, day)
 
     office.subscribe("ann@example.org")
-    office.box.answers = {"rcpt": "450 4.2.0 not now"}
+    office.box.answers = {"rcpt": said}
     monkeypatch.setattr("datasource.report.send.report", meanwhile)
-    assert office.send() == Tally(later=1)
+    assert office.send() == tally
     assert office.mails() == [("ann@example.org", True, None)]
 
 
