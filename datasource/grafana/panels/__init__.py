@@ -10,6 +10,7 @@ from datasource.grafana.panels.charts import (
     MetricLine,
     Months,
     StackedMonths,
+    Usual,
 )
 from datasource.grafana.panels.modules import ModuleDetails, Modules, ModuleTiles
 from datasource.grafana.panels.nps import Answers, Scores
@@ -52,5 +53,6 @@ KINDS: dict[str, type[Panel]] = {
     "stacked_months": StackedMonths,
     "tile": Tile,
     "tree": Tree,
+    "usual": Usual,
     "words": Words,
 }

@@ -28,10 +28,9 @@ DASHED: Json = {"fillOpacity": 0, "lineStyle": {"fill": "dash", "dash": [6, 5]}}
 LINE: Json = {"fillOpacity": 0, "showPoints": "always", "pointSize": 7, "lineWidth": 3}
 BARS: Json = {"drawStyle": "bars", "fillOpacity": 55, "lineWidth": 0, "gradientMode": "none"}
 STACKED: Json = BARS | {"fillOpacity": 70, "stacking": {"mode": "normal", "group": "kinds"}}
-# A panel that asks for the last seven whole days shows these, whatever range is chosen.
-LAST_DAYS: Json = {"timeFrom": "8d", "hideTimeOverride": True}
-# Months stand at their middle: a month's first instant is another month's in other zones.
-HALF_A_MONTH = "map(.time += 1296000000)"
+# Months and days that are named stand at their middle: their first instant has another name in
+# other zones.
+HALF_A_MONTH, HALF_A_DAY = "map(.time += 1296000000)", "map(.time += 43200000)"
 # The axis and the tooltip name months; else they have days such as 11/01.
 MONTH_NAMES = override("time", {"unit": "time:MMM YYYY"})
 MONTH_AXIS = 48  # pixels left of a chart: half of the first month's name stands there
@@ -106,35 +105,64 @@ class MetricLine(Panel):
 
 @dataclass(frozen=True, kw_only=True)
 class Compared(Panel):
-    """A KPI over time and, dashed, what it is compared with.
-
-    `previous`: the period of the same length before. `usual`: the mean of the same weekdays of the
-    four weeks before, for the last seven whole days whatever range is chosen.
-    """
+    """A KPI over time and, dashed, the period of the same length before."""
 
     kpi: KpiId
-    against: Literal["previous", "usual"] = "previous"
 
     def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
         return (self.kpi,)
 
     def build(self, scene: Scene) -> Json:  # noqa: D102
-        words, against = scene.words, self.against
-        last = "7 days" if against == "usual" else ""
-        asked = scene.question([self.kpi], shape="series", compare=against, last=last)
-        columns = [TIME, Column("value", text=self.kpi), Column(against)]
-        compared = {"displayName": words[against], **fixed(palette().roles[against])}
+        words, before = scene.words, "previous"
+        asked = scene.question([self.kpi], shape="series", compare=before)
+        columns = [TIME, Column("value", text=self.kpi), Column(before)]
+        dashed = {"displayName": words[before], **fixed(palette().roles[before]), "custom": DASHED}
         return self.made(
             scene,
             "timeseries",
             [target(asked, columns, is_series=True)],
-            title=words[f"with_{against}"].format(words.title(self.kpi)),
+            title=words["with_previous"].format(words.title(self.kpi)),
             options=OPTIONS,
             fields=drawn(),
-            overrides=[*named(words, [self.kpi]), override(against, compared | {"custom": DASHED})],
-            transformations=[organized("time", self.kpi, against)],
+            overrides=[*named(words, [self.kpi]), override(before, dashed)],
+            transformations=[organized("time", self.kpi, before)],
             links=links(scene, [self.kpi], asked),
-        ) | (LAST_DAYS if last else {})
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usual(Panel):
+    """A KPI on the last seven whole days, each beside the mean of its weekday in four weeks before.
+
+    The days stand as names under bars: on an axis of time they would have to lie in the range that
+    is chosen.
+    """
+
+    kpi: KpiId
+
+    def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
+        return (self.kpi,)
+
+    def build(self, scene: Scene) -> Json:  # noqa: D102
+        words, usual = scene.words, "usual"
+        asked = scene.question([self.kpi], shape="series", compare=usual, last="7 days")
+        columns = [TIME, Column("value", text=self.kpi), Column(usual)]
+        looks = {"displayName": words[usual], **fixed(palette().roles[usual])}
+        return self.made(
+            scene,
+            "barchart",
+            [target(asked, columns, jq=HALF_A_DAY)],
+            title=words["with_usual"].format(words.title(self.kpi)),
+            options=OPTIONS | {"xField": "time", "groupWidth": 0.75},
+            fields={"custom": {"fillOpacity": 80, "lineWidth": 0, "axisSoftMin": 0}},
+            overrides=[
+                *named(words, [self.kpi]),
+                override(usual, looks),
+                override("time", {"unit": "time:MM-DD"}),
+            ],
+            transformations=[organized("time", self.kpi, usual)],
+            links=links(scene, [self.kpi], asked),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

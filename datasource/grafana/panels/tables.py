@@ -175,7 +175,8 @@ class Matrix(Panel):
             scene,
             "table",
             [target(asked, [*text("hour"), *numbers(*WEEKDAYS)])],
-            title=scene.metric.formatted("text"),
+            about=f"{words['matrix_about']}\n\n{words.about(*self.shown(scene))}",
+            title=words["matrix"].format(scene.metric.formatted("text")),
             options=OPTIONS,
             fields={
                 "decimals": 1,
@@ -204,6 +205,7 @@ class Groups(Panel):
 
     `every`: active ones without anything are listed too. `opens`: the dashboard that a row's
     name opens, with the value set. `described`: bots have their descriptions beside them.
+    `sorted_by`: the KPI whose largest comes first, when it is not the first one.
     """
 
     dim: DimName
@@ -211,6 +213,7 @@ class Groups(Panel):
     every: bool = False
     opens: BoardName | None = None
     described: bool = False
+    sorted_by: KpiId | None = None
 
     def shown(self, scene: Scene) -> tuple[str, ...]:  # noqa: D102
         return self.kpis or scene.chosen
@@ -251,7 +254,7 @@ class Groups(Panel):
         if not self.kpis:
             kept = f"^({dim}|{name}|{scene.metric.formatted('pipe')})$"
             steps.append({"id": "filterFieldsByName", "options": {"include": {"pattern": kept}}})
-        first = words.title(kpis[0])
+        first = words.title(self.sorted_by or kpis[0])
         return self.made(
             scene,
             "table",
