@@ -1,6 +1,8 @@
 """What programs ask to know how the server is: liveness, readiness, figures, its description."""
 
 import os
+import threading
+import time
 from collections.abc import Iterable
 
 import psycopg
@@ -23,11 +25,14 @@ GAUGES = {
     "future_events": "Events dated after now, which make nothing fresh.",
 }
 
+KEPT_SECONDS = 1.0
+
 
 def register(app: Flask, database: Database, cache: Cache, max_behind: float) -> None:
     """Add the paths that need no token; numbers `max_behind` minutes old are not ready."""
+    standing = Standing(database)
     registry = CollectorRegistry()
-    registry.register(Figures(database, cache))
+    registry.register(Figures(standing, cache))
 
     @app.get("/metrics", endpoint="prometheus")
     def prometheus() -> Response:
@@ -40,7 +45,42 @@ def register(app: Flask, database: Database, cache: Cache, max_behind: float) ->
     def description() -> Response:
         return Response(described, mimetype="application/json")
 
-    app.get("/ready", endpoint="ready")(lambda: _ready(database, 60 * max_behind))
+    app.get("/ready", endpoint="ready")(lambda: _ready(standing, 60 * max_behind))
+
+
+class Standing:
+    """How the numbers stand, for anybody who asks: the database is asked at most once in a while.
+
+    Nobody needs a token for it, so that many who ask must not cost others their answers.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._state: dict[str, float | None] = {}
+        self._trouble: ApiError | psycopg.Error | None = None
+
+    def read(self) -> dict[str, float | None]:
+        """Return the columns of kpi_http.state by their names as GAUGES.
+
+        Raises ApiError when the database cannot be asked, psycopg.Error when it fails.
+        """
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._ask()
+                self._until = time.monotonic() + KEPT_SECONDS
+            if self._trouble:
+                raise self._trouble.with_traceback(None)
+            return self._state
+
+    def _ask(self) -> None:
+        try:
+            [state] = self._database.fetch("SELECT * FROM kpi_http.state()")
+        except (ApiError, psycopg.Error) as trouble:
+            self._trouble = trouble
+        else:
+            self._state, self._trouble = dict(zip(GAUGES, state, strict=True)), None
 
 
 class Figures(Collector):
@@ -50,8 +90,8 @@ class Figures(Collector):
     reaches any of them, so the cache's figures carry the process as the label `worker`.
     """
 
-    def __init__(self, database: Database, cache: Cache) -> None:
-        self._database, self._cache = database, cache
+    def __init__(self, standing: Standing, cache: Cache) -> None:
+        self._standing, self._cache = standing, cache
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: so a registry asks for no figures, and no database, when it is made."""
@@ -60,7 +100,7 @@ class Figures(Collector):
     def collect(self) -> Iterable[Metric]:
         """Give each figure, as it is now."""
         try:
-            state, is_up = _state(self._database), True
+            state, is_up = self._standing.read(), True
         except (ApiError, psycopg.Error):
             state, is_up = {}, False
         info = GaugeMetricFamily("chatkpi_info", "The version that runs.", labels=["version"])
@@ -82,13 +122,8 @@ class Figures(Collector):
         yield kept
 
 
-def _state(database: Database) -> dict[str, float | None]:
-    [state] = database.fetch("SELECT * FROM kpi_http.state()")
-    return dict(zip(GAUGES, state, strict=True))
-
-
-def _ready(database: Database, max_behind: float) -> Response:
-    state = _state(database)
+def _ready(standing: Standing, max_behind: float) -> Response:
+    state = standing.read()
     behind = state["behind_seconds"]
     if behind is None or state["refreshed_timestamp_seconds"] is None:
         raise ApiError(503, "not_ready", "Nothing has been refreshed yet.", headers=RETRY)

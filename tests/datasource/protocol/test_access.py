@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from datasource.protocol import tokens
 from datasource.protocol.app import create_app
+from datasource.protocol.database import Database
 from datasource.protocol.settings import Settings
 from datasource.protocol.status import GAUGES
 from datasource.store.errors import StoreError
@@ -253,6 +254,7 @@ def test_before_init(database: Databases) -> None:
 
 
 def test_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasource.protocol.status.KEPT_SECONDS", 0.0)
     assert client.get("/ready", headers={}).status_code == 200
     client.connection.execute(
         "INSERT INTO kpi_admin.load (loaded_at, taken) VALUES (now() - interval '20 minutes', 1)"
@@ -265,6 +267,24 @@ def test_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "chatkpi_behind_seconds 120" in client.get("/metrics", headers={}).text
     finally:
         client.connection.execute("DELETE FROM kpi_admin.load WHERE taken = 1")
+
+
+def test_strangers_who_ask_how_it_stands_ask_the_database_once_a_second(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fetch(_database: Database, statement: str, *parameters: object) -> list[Any]:
+        asked.append(statement)
+        return [(0.0, 0.0, 0.0, 0.0)]
+
+    monkeypatch.setattr("datasource.protocol.status.KEPT_SECONDS", 60.0)  # on a slow machine too
+    monkeypatch.setattr(Database, "fetch", fetch)
+    stranger = create_app(client.url).test_client()
+    for _ in range(20):
+        assert stranger.get("/ready").status_code == 200
+        assert "chatkpi_database_up 1.0" in stranger.get("/metrics").text
+    assert len(asked) == 1
 
 
 def test_figures_for_prometheus(client: Client) -> None:
