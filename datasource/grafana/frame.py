@@ -1,5 +1,6 @@
 """The frame of a dashboard: places and ids of its panels, variables, links, annotation, time."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 from datasource.catalog import LANGUAGES
@@ -120,7 +121,9 @@ def narrowing(scene: Scene, one: Filter) -> Json:
     # Lists of things in time need a range, others do not look at it.
     span = {"from": str(FROM), "to": str(TO)}
     fields = {"range": span, "payload": {**asked, "filters": within}}
-    found = target(fields, columns, url="/variable")
+    # Grafana takes no values for a mistake, and says so in red.
+    nothing = json.dumps([{"__text": scene.words["none"], "__value": ""}], ensure_ascii=False)
+    found = target(fields, columns, url="/variable", jq=f"if . == [] then {nothing} else . end")
     if one.one:
         return query(one.dim, found, label=label)
     if one.first:

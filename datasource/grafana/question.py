@@ -198,11 +198,13 @@ BY_TIME = (
     "| group_by(.time) "
     "| map(reduce .[] as $point ({time: .[0].time}; .[$point.name] = $point.value))"
 )
-# From totals to one row, with a field a total and one for the total before it.
-BEFORE = " before"
+# From totals to one row, with a field a total, one for the total before it, and one for the
+# difference, which there is only when there are both.
+BEFORE, DIFFERENCE = " before", " difference"
 SIDE_BY_SIDE = (
-    f"{ANSWERED} | [map({{(.refId): .rows[0][0], "
-    f"(.refId + {json.dumps(BEFORE)}): .rows[0][1]}}) | add]"
+    f"{ANSWERED} | [map(.rows[0] as [$now, $then] | {{(.refId): $now, "
+    f"(.refId + {json.dumps(BEFORE)}): $then, (.refId + {json.dumps(DIFFERENCE)}): "
+    "(if $now == null or $then == null then null else $now - $then end)}) | add]"
 )
 
 
@@ -219,9 +221,10 @@ def series_target(questions: Mapping[str, Question], *, jq: str = "") -> Json:
 def totals_target(questions: Mapping[str, Question]) -> Json:
     """Return a target of totals that are compared with those before.
 
-    Its frame has a row, with columns by their keys and by their keys and BEFORE.
+    Its frame has a row, with columns by their keys, and by their keys and BEFORE and DIFFERENCE.
     """
-    columns = numbers(*(column for name in questions for column in (name, name + BEFORE)))
+    kinds = ("", BEFORE, DIFFERENCE)
+    columns = numbers(*(name + kind for name in questions for kind in kinds))
     return target(together(questions), columns, url="/query", jq=SIDE_BY_SIDE)
 
 

@@ -15,6 +15,7 @@ from datasource.grafana.looks import (
 from datasource.grafana.panels.base import Panel, links, panel_number
 from datasource.grafana.question import (
     BEFORE,
+    DIFFERENCE,
     Json,
     Question,
     answer_of,
@@ -45,11 +46,6 @@ CHANGE = [
     added("before", "previous", "+", "tiny"),
     organized("before", "value", hidden=["previous", "tiny"]),
     {"id": "transpose", "options": {"firstFieldName": "period", "restFieldsName": "number"}},
-]
-# The difference itself, for a score has no meaningful percentage.
-DIFFERENCE = [
-    added("difference", "value", "-", "previous"),
-    organized("value", "difference", hidden=["previous"]),
 ]
 
 
@@ -91,7 +87,9 @@ class Tile(Panel):
         is_score = words.catalog.kpis[self.kpi].counting == "score"
         overrides = [tinted(scene, palette().tint(self.kpi))]
         options = OPTIONS | {"showPercentChange": not is_score}
-        if is_score:
+        changed = [*columns_of({self.kpi: "value", self.kpi + BEFORE: "previous"}), *CHANGE]
+        if is_score:  # it has no meaningful percentage
+            changed = columns_of({self.kpi: "value", self.kpi + DIFFERENCE: "difference"})
             options |= {"textMode": "value_and_name", "text": {"valueSize": 30, "titleSize": 12}}
             overrides += [
                 override("value", {"displayName": words.title(self.kpi)}),
@@ -106,7 +104,7 @@ class Tile(Panel):
             options=options,
             fields=unanswered(scene),
             overrides=overrides,
-            transformations=[*columns_of(self.kpi), *(DIFFERENCE if is_score else CHANGE)],
+            transformations=changed,
             links=links(scene, [self.kpi], self.question(scene)),
         )
         return made | {"datasource": asked["datasource"]}
@@ -141,12 +139,11 @@ def compared_total(scene: Scene, kpi: str) -> Question:
     return scene.question([kpi], shape="total", compare="previous")
 
 
-def columns_of(kpi: str) -> list[Json]:
-    """Return the transformations that leave a KPI's total and the one before of those asked."""
-    before = kpi + BEFORE
+def columns_of(titles: dict[str, str]) -> list[Json]:
+    """Return the transformations that leave some columns of those asked, under other names."""
     return [
-        {"id": "filterFieldsByName", "options": {"include": {"names": [kpi, before]}}},
-        organized(kpi, before, titles={kpi: "value", before: "previous"}),
+        {"id": "filterFieldsByName", "options": {"include": {"names": [*titles]}}},
+        organized(*titles, titles=titles),
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import jq
 import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -27,6 +28,7 @@ from tests.datasource.grafana.boards import (
     defaults,
     kpis_shown,
     panels,
+    queries,
     shown,
     single,
     targets,
@@ -316,3 +318,18 @@ def test_what_is_shown_without_an_answer_claims_nothing(words: str) -> None:
     for defaults_of_panel in found:
         [step] = defaults_of_panel["thresholds"]["steps"]
         assert step == {"color": colours[words], "value": None}
+
+
+def test_a_variable_without_values_has_a_word_in_place_of_a_mistake() -> None:
+    found = [
+        program
+        for board in BOARDS.values()
+        for target in queries(board).values()
+        if "/variable" in target["url"] and (program := target["root_selector"])
+    ]
+    assert found
+    for program in found:
+        [option] = jq.compile(program).input_value([]).first()
+        assert option["__text"] in (shared_texts()["none"].en, shared_texts()["none"].nl)
+        kept = [{"__text": "a", "__value": "b"}]
+        assert jq.compile(program).input_value(kept).first() == kept

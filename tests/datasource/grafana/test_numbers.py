@@ -160,7 +160,8 @@ def test_totals_asked_together_become_a_row() -> None:
     program = totals_target({kpi: Question(kpis=[kpi]) for kpi in ("nps", "bounces")})[
         "root_selector"
     ]
-    row = {"nps": 17.5, "nps before": None, "bounces": 3, "bounces before": 2}
+    row = {"nps": 17.5, "nps before": None, "nps difference": None}
+    row |= {"bounces": 3, "bounces before": 2, "bounces difference": 1}
     assert jq.compile(program).input_value(answer).first() == [row]
     answer.append({"refId": "x", "target": "There is no KPI x.", "error": {"code": "unknown_kpi"}})
     with pytest.raises(ValueError, match="There is no KPI x"):
