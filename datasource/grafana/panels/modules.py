@@ -166,6 +166,7 @@ class ModuleDetails(Panel):
             "table",
             targets,
             title=words["module_details"],
+            fields={"noValue": words["no_details"]},
             options=OPTIONS | {"sortBy": [{"displayName": words["what"], "desc": False}]},
             overrides=[
                 override("what", column(words["what"], 260)),
