@@ -17,6 +17,10 @@ UNITS = {"minutes": ("suffix: min", 1), "percent": ("percent", 1), "score -100..
 COUNT = ("locale", 0)  # the unit `short` turns 1,395 into "1 K"
 
 
+# A table's cells whose text goes on in more lines, where it would be cut.
+WRAPPED: Json = {"cellOptions": {"type": "auto", "wrapText": True}}
+
+
 @dataclass(frozen=True)
 class Palette:
     """The colours of `palette.toml`, by what they mean."""

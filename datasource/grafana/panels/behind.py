@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasource.catalog import DIMS
-from datasource.grafana.looks import MOMENT, fixed, link, organized, override, palette, worded
+from datasource.grafana.looks import (
+    MOMENT,
+    WRAPPED,
+    fixed,
+    link,
+    organized,
+    override,
+    palette,
+    worded,
+)
 from datasource.grafana.panels.base import Panel, links
 from datasource.grafana.panels.tables import OPTIONS, column
 from datasource.grafana.question import (
@@ -22,7 +31,6 @@ from datasource.grafana.question import (
 from datasource.grafana.scene import Scene
 
 PAGE, PAGES = 1000, 100
-WRAPPED = {"cellOptions": {"type": "auto", "wrapText": True}}
 # Leaves out what narrows nothing.
 NARROWED = f'map(select(.values != {ALL}) | {{dim, value: (.values | join(", "))}})'
 RANGE = "${__from:date:YYYY-MM-DD HH:mm} – ${__to:date:YYYY-MM-DD HH:mm}"

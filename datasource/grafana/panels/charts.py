@@ -153,7 +153,7 @@ class Usual(Panel):
             "barchart",
             [target(asked, columns, jq=HALF_A_DAY)],
             title=words["with_usual"].format(words.title(self.kpi)),
-            options=OPTIONS | {"xField": "time", "groupWidth": 0.75},
+            options=OPTIONS | {"xField": "time", "groupWidth": 0.75, "orientation": "vertical"},
             fields={"custom": {"fillOpacity": 80, "lineWidth": 0, "axisSoftMin": 0}},
             overrides=[
                 *named(words, [self.kpi]),

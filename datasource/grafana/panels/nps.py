@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from datasource.grafana.looks import DATE, bands, link, organized, override, palette, sorted_by
+from datasource.grafana.looks import (
+    DATE,
+    WRAPPED,
+    bands,
+    link,
+    organized,
+    override,
+    palette,
+    sorted_by,
+)
 from datasource.grafana.panels.base import Panel, links
 from datasource.grafana.question import (
     TIME,
@@ -125,7 +134,7 @@ class Answers(Panel):
                     "text",
                     {
                         "displayName": words["answer"],
-                        "custom": {"cellOptions": {"type": "auto", "wrapText": True}},
+                        "custom": WRAPPED,
                     },
                 ),
             ],

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from datasource.grafana.looks import (
     COUNT,
     MOMENT,
+    WRAPPED,
     link,
     named,
     organized,
@@ -28,7 +29,7 @@ from datasource.grafana.words import BoardName, DimName, KpiId
 
 OPTIONS: Json = {"showHeader": True, "cellHeight": "sm"}
 HIDDEN: Json = {"custom": {"hidden": True}}  # for links, which see the fields of their row only
-USUAL_WIDTH = 120  # pixels of a column that is not fixed, in the narrowest table with several
+USUAL_WIDTH = 100  # pixels of a column that is not fixed, in the narrowest table with several
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -68,7 +69,8 @@ class Picker(Panel):
         )
         pick = scene.url(scene.name, {variable: "${__data.fields.picks:raw}"})
         title = {
-            "custom": {"tooltip": {"field": "about", "placement": "right"}, "minWidth": 120},
+            "custom": WRAPPED
+            | {"tooltip": {"field": "about", "placement": "right"}, "minWidth": 120},
             "links": [link(words["pick"], pick)],
         }
         return self.made(
