@@ -97,7 +97,8 @@ def test_a_line_for_each_request(client: Client, tmp_path: Path) -> None:
         assert len(other) == 16
         server.send(request("/health"))
         text = server.log.read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
+    started, *lines = [json.loads(line) for line in text.splitlines()]
+    assert started["message"].startswith("serving on http://127.0.0.1:")
     assert [line["request_id"] for line in lines] == ["mine-1", other]
     assert all(
         line["message"] == "POST /rows" and line["status"] == 200 and line["ms"] > 0
