@@ -216,11 +216,9 @@ class Rehearsal:
     def environment(self, name: str) -> dict[str, str]:
         own = self.services[name].get("environment", {})
         found = {key: self.placed(str(value)) for key, value in own.items()}
-        libpq = {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(self.ports["db"])}
-        if (
-            name == "grafana"
-        ):  # its driver of PostgreSQL is another, and refuses what it does not know
-            libpq = {}
+        # Grafana's driver of PostgreSQL is another, and refuses settings that it does not know.
+        address = {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(self.ports["db"])}
+        libpq = {} if name == "grafana" else address
         port = {"CHATKPI_PORT": str(self.ports["chatkpi"]), "TMPDIR": str(self.folder)}
         return {"PATH": self.path, "HOME": "/nonexistent", **libpq, **port, **found}
 

@@ -15,8 +15,6 @@ MOMENT = "time:YYYY-MM-DD HH:mm"
 DATE = "time:YYYY-MM-DD"
 UNITS = {"minutes": ("suffix: min", 1), "percent": ("percent", 1), "score -100..100": ("locale", 1)}
 COUNT = ("locale", 0)  # the unit `short` turns 1,395 into "1 K"
-
-
 # A table's cells whose text goes on in more lines, where it would be cut.
 WRAPPED: Json = {"cellOptions": {"type": "auto", "wrapText": True}}
 

@@ -59,6 +59,7 @@ class Panel:
         targets: Sequence[Json],
         *,
         about: str = "",
+        note: str = "",
         title: str = "",
         options: Mapping[str, Any],
         fields: Mapping[str, Any] = {},
@@ -68,15 +69,15 @@ class Panel:
     ) -> Json:
         """Return a panel of Grafana's kind `kind`.
 
-        `about` and `title` stand in place of the KPIs' words; `fields` are of all fields, on
-        top of the first KPI's unit.
+        `about` and `title` stand in place of the KPIs' words; `note` names words that go after
+        `about`, before the panel's own; `fields` are of all fields, on top of the first KPI's unit.
         """
         words, kpis = scene.words, self.shown(scene)
         if self.title:
             title = words[self.title]
         about = about or words.about(*kpis)
-        if self.note:
-            about = f"{about}\n\n{words[self.note]}" if about else words[self.note]
+        notes = [words[name] for name in (note, self.note) if name]
+        about = "\n\n".join(filter(None, [about, *notes]))
         defaults = {"noValue": words["nothing"], **(unit(words, kpis[0]) if kpis else {})}
         if kind == "table":  # whose cells without a value would show those words too
             defaults["mappings"] = [nothing_shown("null"), nothing_shown("empty")]

@@ -187,7 +187,7 @@ class SplitRing(Split):
             scene,
             "piechart",
             [target(asked, SLICE_COLUMNS, jq=slices(rows, colours))],
-            about=f"{scene.words.about(*self.shown(scene))}\n\n{scene.words['shares_about']}",
+            note="shares_about",
             title=self.heading(scene),
             options=ring(self.legend),
             fields={"unit": COUNT[0]},

@@ -59,7 +59,7 @@ def unanswered(scene: Scene) -> Json:
 
 def tinted(scene: Scene, tints: Bands) -> Json:
     """Return the override that puts an answer's numbers on tints, and says when it has none."""
-    nothing = {"text": scene.words["none"], "color": tint(palette().tints["other"]["base"])}
+    nothing = {"text": scene.words["none"], "color": meaningless()}
     special = {"type": "special", "options": {"match": "null", "result": nothing}}
     colours = bands({start: tint(colour) for start, colour in tints.items()})
     return override(".*", {"mappings": [special], **colours}, by="byRegexp")
@@ -67,7 +67,12 @@ def tinted(scene: Scene, tints: Bands) -> Json:
 
 def plain_tint() -> Json:
     """Return the colouring that means nothing."""
-    return bands({"base": tint(palette().tints["other"]["base"])})
+    return bands({"base": meaningless()})
+
+
+def meaningless() -> str:
+    """Return the tint that means nothing."""
+    return tint(palette().tints["other"]["base"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +105,7 @@ class Tile(Panel):
             scene,
             "stat",
             [asked],
-            about=f"{words.about(self.kpi)}\n\n{words['compared']}",
+            note="compared",
             options=options,
             fields=unanswered(scene),
             overrides=overrides,
